@@ -1,0 +1,19 @@
+# Compiler settings that every target of Shoal shares, as the interface target shoal_options.
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+add_library(shoal_options INTERFACE)
+target_compile_features(shoal_options INTERFACE cxx_std_20)
+target_include_directories(shoal_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(shoal_options INTERFACE
+  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough -Werror
+  # The scalar reference defines the bits: multiply and add are fused only where the code says fma.
+  -ffp-contract=off)
+if(SHOAL_SANITIZE)
+  target_compile_options(shoal_options INTERFACE
+    -fsanitize=${SHOAL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(shoal_options INTERFACE -fsanitize=${SHOAL_SANITIZE})
+endif()

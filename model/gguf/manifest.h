@@ -1,0 +1,42 @@
+// The manifest of a model: every tensor's name, type, shape, bytes and chunk hashes, plus the
+// metadata. Its SHA-256 is the model's identity, whatever the file is called and however it is cut
+// into parts. What a node needs in order to fetch and check its share, and what the handshake binds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/sha256.h"
+#include "base/thread_pool.h"
+#include "model/gguf/gguf_file.h"
+
+namespace shoal {
+
+constexpr int64_t kChunkBytes = 4 << 20;  // a tensor's bytes are hashed in chunks of at most this
+
+struct ManifestTensor {
+  std::string name;
+  TensorType type = TensorType::kF32;
+  std::vector<int64_t> shape;
+  int64_t bytes = 0;
+  std::vector<Sha256Digest> chunks;  // ceil(bytes / kChunkBytes)
+};
+
+struct Manifest {
+  std::vector<ManifestTensor> tensors;  // sorted by name
+  Sha256Digest metadata_hash{};         // over the canonical form of every metadata pair but split.*
+  Sha256Digest hash{};                  // over the canonical form of all of the above
+
+  int64_t tensor_bytes() const;
+};
+
+// Hashes all of the file, in parallel on `pool`; reads every byte once.
+Manifest BuildManifest(const GgufFile& file, ThreadPool& pool);
+
+// A cheap identity for processes that map the same local file: over the metadata and every tensor's
+// name, type, shape and its first and last 4 KiB, so it costs milliseconds rather than a pass
+// over the file. Not the manifest hash: it does not prove the bytes in between.
+Sha256Digest QuickIdentity(const GgufFile& file);
+
+}  // namespace shoal
