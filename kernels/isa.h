@@ -1,0 +1,25 @@
+// The instruction sets that kernels exist for, and the choice of one at start.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace shoal::kernels {
+
+enum class Isa { kReference, kAvx2, kAvx512Vnni };
+
+std::string_view IsaName(Isa isa);  // as SHOAL_ISA takes it: "reference", "avx2", "avx512vnni"
+
+// Those that this CPU and this build can run, slowest first; always begins with kReference.
+//   kAvx2        AVX2, FMA, F16C
+//   kAvx512Vnni  AVX-512 F, BW, DQ, VL and VNNI, and all of kAvx2
+std::vector<Isa> SupportedIsas();
+
+// The last of SupportedIsas(), or the one `forced` names (the value of SHOAL_ISA; empty: not
+// forced). Errors: an unknown name (the message lists the names), or one that this CPU lacks.
+Result<Isa> ChooseIsa(std::string_view forced);
+
+}  // namespace shoal::kernels
