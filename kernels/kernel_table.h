@@ -9,11 +9,12 @@
 // - fma only where written here ("fma(a, b, c)" is one rounding); everything else rounds after
 //   every operation, nearest even. No fast-math, -ffp-contract=off.
 // - A sum that must be spread (norms) is 16 partial sums: partial[i % 16] takes element i in order,
-//   then s[j] = p[j] + p[j+8] (j<8), t[j] = s[j] + s[j+4] (j<4), u[j] = t[j] + t[j+2] (j<2), u0 + u1.
+//   then s[j] = p[j] + p[j+8] (j<8), t[j] = s[j] + s[j+4] (j<4), u[j] = t[j] + t[j+2] (j<2), u0 +
+//   u1.
 //
 // Thread rule: the functions are pure; a table is immutable. Pointers need no alignment unless
-// stated. Inputs and outputs do not overlap unless stated. Shapes are row-major, last index fastest.
-// No function allocates.
+// stated. Inputs and outputs do not overlap unless stated. Shapes are row-major, last index
+// fastest. No function allocates.
 #pragma once
 
 #include <cstddef>
@@ -36,21 +37,22 @@ ActivationFormat ActivationFormatFor(TensorType weights);
 //   scale = a / 127, inverse = a > 0 ? 127 / a : 0, value = round-to-nearest-even(x * inverse)
 // (in [-127, 127]).
 struct Activations {
-  const float* f32 = nullptr;         // [tokens, cols], kF32 only
-  const int8_t* values = nullptr;     // [tokens, cols]
-  const float* scales = nullptr;      // [tokens, cols / B]
-  const int32_t* sums = nullptr;      // [tokens, cols / 32] sum of each 32 values
-  const float* scaled_sums = nullptr; // [tokens, cols / 32] scale * float(sum); kInt8By32 only
-  const int16_t* sums16 = nullptr;    // [tokens, cols / 16] sum of each 16 values; kInt8By256 only
+  const float* f32 = nullptr;          // [tokens, cols], kF32 only
+  const int8_t* values = nullptr;      // [tokens, cols]
+  const float* scales = nullptr;       // [tokens, cols / B]
+  const int32_t* sums = nullptr;       // [tokens, cols / 32] sum of each 32 values
+  const float* scaled_sums = nullptr;  // [tokens, cols / 32] scale * float(sum); kInt8By32 only
+  const int16_t* sums16 = nullptr;     // [tokens, cols / 16] sum of each 16 values; kInt8By256 only
 };
 
 // A weight matrix [rows, cols] in GGUF's own block format, rows one after another, or packed.
 struct WeightMatrix {
   TensorType type = TensorType::kF32;
   int64_t rows = 0;
-  int64_t cols = 0;                 // a whole number of blocks
-  const std::byte* data = nullptr;  // row-major: RowBytes(type, cols) * rows; packed: 64-byte aligned
-  bool packed = false;              // in the table's own layout, made by its pack()
+  int64_t cols = 0;  // a whole number of blocks
+  const std::byte* data =
+      nullptr;          // row-major: RowBytes(type, cols) * rows; packed: 64-byte aligned
+  bool packed = false;  // in the table's own layout, made by its pack()
 };
 
 struct AttentionShape {
@@ -77,8 +79,8 @@ struct KernelTable {
 
   // One token's x [cols] to values [cols], scales, sums (and scaled_sums) as in Activations.
   // REQUIRES cols % 32 == 0.
-  void (*quantize_by_32)(const float* x, int64_t cols, int8_t* values, float* scales,
-                         int32_t* sums, float* scaled_sums);
+  void (*quantize_by_32)(const float* x, int64_t cols, int8_t* values, float* scales, int32_t* sums,
+                         float* scaled_sums);
   // REQUIRES cols % 256 == 0.
   void (*quantize_by_256)(const float* x, int64_t cols, int8_t* values, float* scales,
                           int32_t* sums, int16_t* sums16);
@@ -104,8 +106,8 @@ struct KernelTable {
   void (*matmul)(const WeightMatrix& weights, const Activations& x, int64_t tokens,
                  int64_t row_begin, int64_t row_end, float* out, int64_t out_stride);
 
-  // out[i] = (x[i] * (1 / sqrt(sum(x^2) / n + epsilon))) * weight[i]; sum of squares by fma into the
-  // 16 partial sums: p = fma(x[i], x[i], p). `out` may be `x`.
+  // out[i] = (x[i] * (1 / sqrt(sum(x^2) / n + epsilon))) * weight[i]; sum of squares by fma into
+  // the 16 partial sums: p = fma(x[i], x[i], p). `out` may be `x`.
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float epsilon, float* out);
   // x[i] += y[i]
   void (*add)(float* x, const float* y, int64_t n);
@@ -118,8 +120,8 @@ struct KernelTable {
   //   a' = fma(a, cos, -(b * sin));  b' = fma(a, sin, b * cos)
   void (*rope_adjacent)(float* x, const float* cos, const float* sin, int32_t heads,
                         int32_t head_dim, int32_t rope_dim);
-  void (*rope_halves)(float* x, const float* cos, const float* sin, int32_t heads,
-                      int32_t head_dim, int32_t rope_dim);
+  void (*rope_halves)(float* x, const float* cos, const float* sin, int32_t heads, int32_t head_dim,
+                      int32_t rope_dim);
 
   // Writes one token's k and v [kv_heads, head_dim], rounded to f16 (nearest even), into its slot
   // [0, kKvPageTokens) of a page.
@@ -132,7 +134,8 @@ struct KernelTable {
   //   pages                            of one session and layer; hold [0, first_position + tokens)
   //   out  [tokens, heads, head_dim]   the values of kv_head's query heads are overwritten
   // Query t sits at position first_position + t and sees keys at or before it. Per query head, with
-  // qs[d] = q[d] * scale, m = -inf, l = 0, o[d] = 0, for each page in order (n = visible keys in it):
+  // qs[d] = q[d] * scale, m = -inf, l = 0, o[d] = 0, for each page in order (n = visible keys in
+  // it):
   //   s[j]  = fma over d in order: s = fma(qs[d], float(K[d][j]), s), from +0
   //   m'    = max(m, max_j s[j]);  c = ExpF(m - m') (0 for the first page);  p[j] = ExpF(s[j] - m')
   //   l     = fma(l, c, sum of p over j by 16 partial sums, absent keys counting 0)

@@ -1,0 +1,52 @@
+#include "kernels/kernel_table.h"
+
+#include "base/check.h"
+#include "kernels/reference.h"
+#if defined(__x86_64__)
+#include "kernels/avx2.h"
+#include "kernels/avx512vnni.h"
+#endif
+
+// One table of the functions that every instruction set's namespace has.
+#define SHOAL_KERNEL_TABLE(isa, ns)                                                               \
+  KernelTable {                                                                                   \
+    isa, ns::QuantizeBy32, ns::QuantizeBy256, ns::PackedBytes, ns::Pack, ns::MatMul, ns::RmsNorm, \
+        ns::Add, ns::SiluMultiply, ns::RopeAdjacent, ns::RopeHalves, ns::StoreKv, ns::Attend      \
+  }
+
+namespace shoal::kernels {
+
+ActivationFormat ActivationFormatFor(TensorType weights) {
+  switch (weights) {
+    case TensorType::kF32:
+    case TensorType::kF16:
+    case TensorType::kBF16: return ActivationFormat::kF32;
+    case TensorType::kQ4_0:
+    case TensorType::kQ4_1:
+    case TensorType::kQ5_0:
+    case TensorType::kQ5_1:
+    case TensorType::kQ8_0:
+    case TensorType::kIQ4_NL: return ActivationFormat::kInt8By32;
+    case TensorType::kQ2_K:
+    case TensorType::kQ3_K:
+    case TensorType::kQ4_K:
+    case TensorType::kQ5_K:
+    case TensorType::kQ6_K:
+    case TensorType::kIQ4_XS: return ActivationFormat::kInt8By256;
+  }
+  CHECK(false, "a tensor type without kernels");
+}
+
+const KernelTable& TableFor(Isa isa) {
+  static constexpr KernelTable kReference = SHOAL_KERNEL_TABLE(Isa::kReference, reference);
+#if defined(__x86_64__)
+  static constexpr KernelTable kAvx2 = SHOAL_KERNEL_TABLE(Isa::kAvx2, avx2);
+  static constexpr KernelTable kAvx512Vnni = SHOAL_KERNEL_TABLE(Isa::kAvx512Vnni, avx512vnni);
+  if (isa == Isa::kAvx2) return kAvx2;
+  if (isa == Isa::kAvx512Vnni) return kAvx512Vnni;
+#endif
+  CHECK(isa == Isa::kReference, "an instruction set that this build has no kernels for");
+  return kReference;
+}
+
+}  // namespace shoal::kernels
