@@ -9,9 +9,8 @@
 // Several parts ("name-00001-of-00003.gguf"): give any part; the others are found beside it by the
 // pattern, and split.count, split.no and split.tensors.count are checked.
 //
-// Thread rule: immutable after Open; safe from any thread. Spans and string_views handed out live as
-// long as the GgufFile.
-// Source: the GGUF specification (github.com/ggml-org/ggml, docs/gguf.md).
+// Thread rule: immutable after Open; safe from any thread. Spans and string_views handed out live
+// as long as the GgufFile. Source: the GGUF specification (github.com/ggml-org/ggml, docs/gguf.md).
 #pragma once
 
 #include <array>
@@ -121,6 +120,9 @@ class GgufFile {
  private:
   friend class GgufParser;
   GgufFile() = default;
+
+  Result<const GgufValue*> Value(std::string_view key) const;
+  Error WrongType(std::string_view key, std::string_view expected, const GgufValue& value) const;
 
   std::string path_;
   uint32_t version_ = 0;

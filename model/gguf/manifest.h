@@ -1,6 +1,7 @@
 // The manifest of a model: every tensor's name, type, shape, bytes and chunk hashes, plus the
 // metadata. Its SHA-256 is the model's identity, whatever the file is called and however it is cut
-// into parts. What a node needs in order to fetch and check its share, and what the handshake binds.
+// into parts. What a node needs in order to fetch and check its share, and what the handshake
+// binds.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,8 @@ struct ManifestTensor {
 
 struct Manifest {
   std::vector<ManifestTensor> tensors;  // sorted by name
-  Sha256Digest metadata_hash{};         // over the canonical form of every metadata pair but split.*
-  Sha256Digest hash{};                  // over the canonical form of all of the above
+  Sha256Digest metadata_hash{};  // over the canonical form of every metadata pair but split.*
+  Sha256Digest hash{};           // over the canonical form of all of the above
 
   int64_t tensor_bytes() const;
 };
