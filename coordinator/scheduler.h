@@ -1,0 +1,102 @@
+// Continuous batching: decides which tokens of which sessions go into the next step. Pure: state
+// and event in, state and step out; no clock, no I/O, no threads. The simulator drives this same
+// class.
+//
+// A step takes one decode token of each session that has one ready, then prefill chunks of waiting
+// prompts, oldest first, up to the token budget. Several steps may be in flight, so that all stages
+// work; a prompt's chunks may be in flight together, since links keep order.
+//
+// Admission: a session is granted KV memory for prompt + max_tokens before its first chunk, rounded
+// up to whole grants; those that do not fit wait in order of arrival.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "base/result.h"
+#include "model/step/step.h"
+
+namespace shoal {
+
+struct SchedulerOptions {
+  int32_t context_tokens = 0;       // the most a session may hold
+  int32_t prefill_chunk = 128;      // tokens of one prompt in one step
+  int32_t step_token_budget = 256;  // tokens of all slices of one step
+  int32_t max_running = 32;         // sessions that hold KV memory
+  int32_t max_queued = 256;         // sessions that wait for it
+};
+
+struct SessionRequest {
+  SessionId session;
+  std::vector<int32_t> prompt;
+  int32_t max_tokens = 0;
+  SamplingParams sampling;
+  bool logits = false;
+};
+
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerOptions& options) : options_(options) {}
+
+  // A pipeline is there: steps carry `epoch`, at most `max_in_flight` at once, sessions share
+  // `kv_tokens`. REQUIRES no sessions (Reset first).
+  void Attach(Epoch epoch, int32_t max_in_flight, int64_t kv_tokens);
+  // The pipeline is gone, and all sessions with it.
+  void Reset();
+
+  // Errors: kInvalidArgument (empty prompt; prompt and context lengths named), kResourceExhausted
+  // (queue full, or larger than all KV memory).
+  Status Add(SessionRequest request);
+  // Ends a session in any state; its memory is free once the close has gone out with a step.
+  void Remove(SessionId session);
+
+  // The next step, or nothing if nothing is ready or enough is in flight. The caller submits it.
+  std::optional<Step> NextStep();
+
+  // A step has come back whole. REQUIRES it to be one of those in flight (else
+  // kFailedPrecondition).
+  Status OnStepDone(StepId step);
+  // The session goes on with `token`, which the last stage sampled; ignored for removed sessions.
+  // Returns false if the session has no room for another token: it must be removed.
+  bool OnToken(SessionId session, int32_t token);
+
+  bool knows(SessionId session) const { return sessions_.count(session) != 0; }
+  // Whether the session has got its KV memory.
+  bool admitted(SessionId session) const;
+  int32_t running() const { return running_; }
+  int32_t queued() const { return static_cast<int32_t>(waiting_.size()); }
+  int32_t in_flight() const { return static_cast<int32_t>(in_flight_.size()); }
+  int64_t kv_tokens_granted() const { return kv_tokens_granted_; }
+
+ private:
+  struct Session {
+    SessionRequest request;
+    int32_t granted_tokens = 0;          // 0: waiting
+    int32_t next_position = 0;           // of the next token to send
+    std::optional<int32_t> ready_token;  // to decode in the next step
+    int32_t answer_tokens = 0;
+    bool opened = false;
+  };
+  void AdmitWaiting();
+  void AddDecodeSlices(Step& step, int32_t& budget);
+  void AddPrefillSlices(Step& step, int32_t& budget);
+  Slice MakeSlice(Session& session, std::vector<int32_t> tokens, Output output, Step& step);
+
+  SchedulerOptions options_;
+  Epoch epoch_;
+  int32_t max_in_flight_ = 0;  // 0: no pipeline
+  int64_t kv_tokens_ = 0;
+  int64_t kv_tokens_granted_ = 0;
+  int32_t running_ = 0;
+  uint64_t next_step_ = 1;
+  std::map<SessionId, Session> sessions_;  // in order of arrival: ids ascend
+  std::deque<SessionId> waiting_;
+  std::vector<SessionId> closes_;  // to go out with the next step
+  std::set<StepId> in_flight_;
+};
+
+}  // namespace shoal
