@@ -8,16 +8,16 @@
 
 namespace shoal::kernels {
 
-// e^x. Exactly 0 below about -103.97 (no denormal detours: results under FLT_MIN are flushed to 0),
-// +inf above about 88.72, 1 at 0, NaN for NaN. Error at most 2 units in the last place.
+// e^x. Exactly +0 below about -87.34 (no denormal detours: results under FLT_MIN are flushed to 0),
+// +inf above about 88.72, 1 at 0, NaN for NaN. Error at most 1 unit in the last place.
 float ExpF(float x);
 
 // Double precision, for tables and sampling: error at most 1e-15 relative (absolute for Sin, Cos,
 // whose arguments satisfy |x| <= 1e9).
 double Exp(double x);
-double Log(double x);  // REQUIRES x > 0
-double Sin(double x);
-double Cos(double x);
+double Log(double x);                      // REQUIRES x > 0
+double Sin(double x);                      // REQUIRES |x| <= 1e9
+double Cos(double x);                      // REQUIRES |x| <= 1e9
 double Pow(double base, double exponent);  // REQUIRES base > 0
 
 }  // namespace shoal::kernels

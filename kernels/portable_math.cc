@@ -1,0 +1,213 @@
+// ExpF, step by step; every vector version does these operations, in this order, lane by lane:
+//   t = fma(x, kLog2E, kMagic)          the sum's low bits are n = x * log2(e) to nearest even
+//   n = t - kMagic                      n as a float, exact
+//   r = fma(-n, kLn2High, x)
+//   r = fma(-n, kLn2Low, r)             |r| <= ln(2) / 2
+//   p = kC6; p = fma(p, r, kC5); ... p = fma(p, r, kC2); p = fma(p, r, 1); p = fma(p, r, 1)
+//   y = bits(p) + (bits(t) << 23)       2^n * p: n is added to p's exponent, wrapping uint32
+//   y = x <= kMaxX ? y : x + inf        +inf above the range; NaN for NaN
+//   y = x < kMinX ? +0 : y
+// At both ends of the range p * 2^n is a normal number: p is in [0.707, 1.415), below 1 where n is
+// 128, and at least 1 where n is -126 and x >= kMinX.
+#include "kernels/portable_math.h"
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "base/check.h"
+
+namespace shoal::kernels {
+
+namespace {
+
+constexpr float kMagic = 0x1.8p23F;  // adding it leaves an integer in the low mantissa bits
+constexpr float kLog2E = 0x1.715476p0F;
+constexpr float kLn2High = 0x1.62e43p-1F;
+constexpr float kLn2Low = -0x1.05c61p-29F;
+// Minimax (relative error 3.2e-9) with the first two coefficients held at 1, each rounded to float
+// before the next was fitted.
+constexpr float kC2 = 0x1.fffffcp-2F;
+constexpr float kC3 = 0x1.55548cp-3F;
+constexpr float kC4 = 0x1.555858p-5F;
+constexpr float kC5 = 0x1.123dep-7F;
+constexpr float kC6 = 0x1.6ac74ap-10F;
+constexpr float kMaxX = 0x1.62e42ep6F;   // the largest float whose e^x is below 2^128
+constexpr float kMinX = -0x1.5d589ep6F;  // the smallest float whose e^x is at least 2^-126
+
+// A number as the sum of two doubles, |low| <= ulp(high) / 2 or so.
+struct Extended {
+  double high;
+  double low;
+};
+
+// high + low == a + b exactly, for any a and b (Knuth's TwoSum).
+Extended TwoSum(double a, double b) {
+  const double sum = a + b;
+  const double b_part = sum - a;
+  return {sum, (a - (sum - b_part)) + (b - b_part)};
+}
+
+// Coefficient i multiplies x^i.
+template <size_t N>
+double Horner(const std::array<double, N>& coefficients, double x) {
+  double sum = coefficients[N - 1];
+  for (size_t i = N - 1; i-- > 0;) sum = std::fma(sum, x, coefficients[i]);
+  return sum;
+}
+
+// e^(x + tail) for |tail| far below |x|'s last place or 1e-10: ln(2) is taken out as two doubles,
+// the rest is Taylor's series (the first term left out is 4e-18).
+double ExpOfSum(double x, double tail) {
+  constexpr double kInverseLn2 = 0x1.71547652b82fep+0;
+  constexpr double kLn2DoubleHigh = 0x1.62e42fefa39efp-1;
+  constexpr double kLn2DoubleLow = 0x1.abc9e3b39803fp-56;
+  constexpr std::array<double, 12> kTaylor = {
+      1.0 / 2,     1.0 / 6,      1.0 / 24,      1.0 / 120,      1.0 / 720,       1.0 / 5040,
+      1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
+  if (std::isnan(x)) return x;
+  if (x > 709.79) return std::numeric_limits<double>::infinity();
+  if (x < -745.2) return 0;
+  const double n = std::nearbyint(x * kInverseLn2);
+  const Extended r = TwoSum(std::fma(-n, kLn2DoubleHigh, x), std::fma(-n, kLn2DoubleLow, tail));
+  const double above_linear = std::fma(r.high * r.high, Horner(kTaylor, r.high), r.low);
+  return std::ldexp(1 + (r.high + above_linear), static_cast<int>(n));
+}
+
+// log(x) to about 100 bits: x = 2^k * m with m in [sqrt(1/2), sqrt(2)), log(m) = 2 atanh(s) with
+// s = (m - 1) / (m + 1), and s and its cube are carried as two doubles.
+Extended LogExtended(double x) {
+  constexpr double kSqrtHalf = 0x1.6a09e667f3bcdp-1;
+  constexpr double kLn2Short = 0x1.62e42fefa3p-1;  // 41 bits: exact times any exponent
+  constexpr double kLn2Rest = 0x1.3de6af278ece6p-42;
+  constexpr double kTwoThirds = 2.0 / 3;
+  constexpr double kTwoThirdsLow = 0x1.5555555555555p-55;  // 2/3 - kTwoThirds
+  constexpr std::array<double, 9> kSeries = {2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11, 2.0 / 13,
+                                             2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21};
+  int k = 0;
+  double m = std::frexp(x, &k);
+  if (m < kSqrtHalf) {
+    m *= 2;
+    --k;
+  }
+  const double f = m - 1;  // exact
+  const Extended divisor = TwoSum(2, f);
+  const double s = f / divisor.high;
+  const double s_low = (std::fma(-s, divisor.high, f) - s * divisor.low) / divisor.high;
+  const double z = s * s;
+  const double z_low = std::fma(s, s, -z) + 2 * s * s_low;
+  const double cube = s * z;
+  const double cube_low = std::fma(s, z, -cube) + s * z_low + s_low * z;
+  const double third = cube * kTwoThirds;
+  const double third_low =
+      std::fma(cube, kTwoThirds, -third) + cube * kTwoThirdsLow + cube_low * kTwoThirds;
+  const double rest = cube * z * Horner(kSeries, z);
+  const Extended linear = TwoSum(k * kLn2Short, 2 * s);
+  const Extended sum = TwoSum(linear.high, third);
+  const double low = linear.low + sum.low + (rest + third_low + 2 * s_low + k * kLn2Rest);
+  return TwoSum(sum.high, low);
+}
+
+// x = quadrant * pi/2 + angle, |angle.high| <= pi/4 or a hair more.
+struct ReducedAngle {
+  int quadrant;  // 0..3
+  Extended angle;
+};
+
+ReducedAngle Reduce(double x) {
+  constexpr double kTwoOverPi = 0x1.45f306dc9c883p-1;
+  constexpr double kHalfPi1 = 0x1.921fb54442d18p+0;  // their sum is pi/2 to 160 bits
+  constexpr double kHalfPi2 = 0x1.1a62633145c07p-54;
+  constexpr double kHalfPi3 = -0x1.f1976b7ed8fbcp-110;
+  CHECK(std::fabs(x) <= 1e9, "an angle that Sin and Cos are exact for");
+  const double n = std::nearbyint(x * kTwoOverPi);
+  const double first = std::fma(-n, kHalfPi1, x);  // exact: the high bits cancel
+  const double second = n * kHalfPi2;
+  const double second_low = std::fma(n, kHalfPi2, -second);
+  const Extended sum = TwoSum(first, -second);
+  const double low = sum.low - second_low - n * kHalfPi3;
+  return {static_cast<int>(static_cast<int64_t>(n) & 3), TwoSum(sum.high, low)};
+}
+
+// Taylor's series to x^19 and x^20; the first term left out is below 1e-21.
+double SinOfReduced(Extended x) {
+  constexpr std::array<double, 9> kSeries = {-1.0 / 6,
+                                             1.0 / 120,
+                                             -1.0 / 5040,
+                                             1.0 / 362880,
+                                             -1.0 / 39916800,
+                                             1.0 / 6227020800,
+                                             -1.0 / 1307674368000,
+                                             1.0 / 355687428096000,
+                                             -1.0 / 121645100408832000};
+  const double z = x.high * x.high;
+  const double slope = 1 - z / 2;  // of the tail
+  return x.high + std::fma(x.high * z, Horner(kSeries, z), x.low * slope);
+}
+
+double CosOfReduced(Extended x) {
+  constexpr std::array<double, 9> kSeries = {1.0 / 24,
+                                             -1.0 / 720,
+                                             1.0 / 40320,
+                                             -1.0 / 3628800,
+                                             1.0 / 479001600,
+                                             -1.0 / 87178291200,
+                                             1.0 / 20922789888000,
+                                             -1.0 / 6402373705728000,
+                                             1.0 / 2432902008176640000};
+  const double z = x.high * x.high;
+  const double half = z / 2;
+  const double high = 1 - half;
+  const double low = (1 - high) - half;
+  return high + (low + std::fma(z * z, Horner(kSeries, z), -x.high * x.low));
+}
+
+}  // namespace
+
+float ExpF(float x) {
+  const float t = std::fma(x, kLog2E, kMagic);
+  const float n = t - kMagic;
+  float r = std::fma(-n, kLn2High, x);
+  r = std::fma(-n, kLn2Low, r);
+  float p = kC6;
+  p = std::fma(p, r, kC5);
+  p = std::fma(p, r, kC4);
+  p = std::fma(p, r, kC3);
+  p = std::fma(p, r, kC2);
+  p = std::fma(p, r, 1.0F);
+  p = std::fma(p, r, 1.0F);
+  float y = std::bit_cast<float>(std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(t) << 23));
+  if (!(x <= kMaxX)) y = x + std::numeric_limits<float>::infinity();
+  if (x < kMinX) y = 0;
+  return y;
+}
+
+double Exp(double x) { return ExpOfSum(x, 0); }
+
+double Log(double x) { return LogExtended(x).high; }
+
+double Sin(double x) {
+  const ReducedAngle reduced = Reduce(x);
+  const double value =
+      (reduced.quadrant & 1) != 0 ? CosOfReduced(reduced.angle) : SinOfReduced(reduced.angle);
+  return (reduced.quadrant & 2) != 0 ? -value : value;
+}
+
+double Cos(double x) {
+  const ReducedAngle reduced = Reduce(x);
+  const double value =
+      (reduced.quadrant & 1) != 0 ? SinOfReduced(reduced.angle) : CosOfReduced(reduced.angle);
+  const bool negative = reduced.quadrant == 1 || reduced.quadrant == 2;
+  return negative ? -value : value;
+}
+
+double Pow(double base, double exponent) {
+  const Extended log = LogExtended(base);
+  const double product = exponent * log.high;
+  const double product_low = std::fma(exponent, log.high, -product) + exponent * log.low;
+  return ExpOfSum(product, product_low);
+}
+
+}  // namespace shoal::kernels
