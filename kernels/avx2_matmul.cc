@@ -1,0 +1,198 @@
+// Matrix products with AVX2: quantized weights times int8 activations. Lanes are rows: a vector of
+// 32-bit lanes holds 4 consecutive k of 8 rows, and 4 activations are broadcast against it.
+#include "kernels/avx2.h"
+
+#if defined(__x86_64__)
+
+#include "kernels/avx2_intrinsics.h"
+#include "kernels/avx2_matmul_float.h"
+#include "kernels/packed_layout.h"
+#include "kernels/reference.h"
+
+namespace shoal::kernels::avx2 {
+namespace {
+
+constexpr int64_t kBlock = 32;  // k per block
+constexpr int kPieces = 8;      // k per block, in fours
+constexpr int kHalves = 2;      // vectors of 8 rows per group
+
+template <TensorType kType>
+constexpr bool kHasMinimum = kType == TensorType::kQ4_1;
+template <TensorType kType>
+constexpr bool kIsFourBit = kType != TensorType::kQ8_0;
+template <TensorType kType>
+constexpr int64_t kScaleBytes = kHasMinimum<kType> ? 64 : 32;
+template <TensorType kType>
+constexpr int64_t kRecordBytes = kScaleBytes<kType> + (kIsFourBit<kType> ? 256 : 512);
+
+SHOAL_TARGET_AVX2 inline __m256i LoadInts(const void* from) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+}
+
+SHOAL_TARGET_AVX2 inline __m256 LoadHalves(const std::byte* from) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
+SHOAL_TARGET_AVX2 inline __m256i BroadcastFour(const int8_t* values) {
+  return _mm256_castps_si256(_mm256_broadcast_ss(reinterpret_cast<const float*>(values)));
+}
+
+// The int32 dot products of one block: 16 rows by kTokens tokens. x: values of the block's first k.
+template <TensorType kType, int kTokens>
+SHOAL_TARGET_AVX2 inline void DotBlock(const std::byte* quants, const int8_t* x, int64_t cols,
+                                       const int32_t* sums, int64_t sums_stride,
+                                       __m256i dots[kTokens][kHalves]) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  if constexpr (kIsFourBit<kType>) {
+    // Up to 8 sums of pairs fit in 16 bits: 8 * 2 * 15 * 127 = 30480.
+    const __m256i low = _mm256_set1_epi8(15);
+    __m256i pairs[kTokens][kHalves];
+#pragma GCC unroll 4
+    for (int p = 0; p < kPieces / 2; ++p) {
+      const __m256i q[kHalves] = {LoadInts(quants + 64 * p), LoadInts(quants + 64 * p + 32)};
+#pragma GCC unroll 2
+      for (int nibble = 0; nibble < 2; ++nibble) {
+        __m256i w[kHalves];
+#pragma GCC unroll 2
+        for (int h = 0; h < kHalves; ++h) {
+          w[h] = _mm256_and_si256(nibble == 0 ? q[h] : _mm256_srli_epi16(q[h], 4), low);
+        }
+#pragma GCC unroll 8
+        for (int t = 0; t < kTokens; ++t) {
+          const __m256i a = BroadcastFour(x + t * cols + 4 * (p + 4 * nibble));
+#pragma GCC unroll 2
+          for (int h = 0; h < kHalves; ++h) {
+            const __m256i pair = _mm256_maddubs_epi16(w[h], a);
+            pairs[t][h] = p + nibble == 0 ? pair : _mm256_add_epi16(pairs[t][h], pair);
+          }
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 2
+      for (int h = 0; h < kHalves; ++h) {
+        dots[t][h] = _mm256_madd_epi16(pairs[t][h], ones);
+        if constexpr (kType == TensorType::kQ4_0) {
+          const __m256i offset = _mm256_set1_epi32(8 * sums[t * sums_stride]);
+          dots[t][h] = _mm256_sub_epi32(dots[t][h], offset);
+        }
+      }
+    }
+  } else {
+    // |w| is unsigned and takes -128 too; its sign goes to the activation, which is in [-127, 127].
+    // One sum of a pair fits in 16 bits: 2 * 128 * 127 = 32512.
+#pragma GCC unroll 8
+    for (int p = 0; p < kPieces; ++p) {
+      const __m256i q[kHalves] = {LoadInts(quants + 64 * p), LoadInts(quants + 64 * p + 32)};
+      const __m256i w[kHalves] = {_mm256_abs_epi8(q[0]), _mm256_abs_epi8(q[1])};
+#pragma GCC unroll 8
+      for (int t = 0; t < kTokens; ++t) {
+        const __m256i a = BroadcastFour(x + t * cols + 4 * p);
+#pragma GCC unroll 2
+        for (int h = 0; h < kHalves; ++h) {
+          const __m256i pair = _mm256_maddubs_epi16(w[h], _mm256_sign_epi8(a, q[h]));
+          const __m256i dot = _mm256_madd_epi16(pair, ones);
+          dots[t][h] = p == 0 ? dot : _mm256_add_epi32(dots[t][h], dot);
+        }
+      }
+    }
+  }
+}
+
+// One group of rows by kTokens tokens, starting at token `first`. Writes `rows` outputs per token.
+template <TensorType kType, int kTokens>
+SHOAL_TARGET_AVX2 void MultiplyTile(const std::byte* group, int64_t cols, const Activations& x,
+                                    int64_t first, int64_t rows, float* out, int64_t out_stride) {
+  const int64_t blocks = cols / kBlock;
+  const int8_t* values = x.values + first * cols;
+  const float* scales = x.scales + first * blocks;
+  const int32_t* sums = x.sums + first * blocks;
+  const float* scaled_sums = x.scaled_sums + first * blocks;
+  __m256 acc[kTokens][kHalves];
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; ++t) acc[t][0] = acc[t][1] = _mm256_setzero_ps();
+
+  for (int64_t b = 0; b < blocks; ++b) {
+    const std::byte* record = group + b * kRecordBytes<kType>;
+    __m256i dots[kTokens][kHalves];
+    DotBlock<kType, kTokens>(record + kScaleBytes<kType>, values + b * kBlock, cols, sums + b,
+                             blocks, dots);
+#pragma GCC unroll 2
+    for (int h = 0; h < kHalves; ++h) {
+      const __m256 d = LoadHalves(record + 16 * h);
+#pragma GCC unroll 8
+      for (int t = 0; t < kTokens; ++t) {
+        const __m256 scale = _mm256_mul_ps(d, _mm256_broadcast_ss(scales + t * blocks + b));
+        acc[t][h] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dots[t][h]), acc[t][h]);
+      }
+      if constexpr (kHasMinimum<kType>) {
+        const __m256 m = LoadHalves(record + 32 + 16 * h);
+#pragma GCC unroll 8
+        for (int t = 0; t < kTokens; ++t) {
+          const __m256 sum = _mm256_broadcast_ss(scaled_sums + t * blocks + b);
+          acc[t][h] = _mm256_fmadd_ps(m, sum, acc[t][h]);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; ++t) StoreRows(acc[t][0], acc[t][1], rows, out + t * out_stride);
+}
+
+template <TensorType kType>
+SHOAL_TARGET_AVX2 void MultiplyInt8(const WeightMatrix& weights, const Activations& x,
+                                    int64_t tokens, int64_t row_begin, int64_t row_end, float* out,
+                                    int64_t out_stride) {
+  const int64_t group_bytes = PackedGroupBytes(kType, weights.cols);
+  for (int64_t row = row_begin; row < row_end; row += kRowUnit) {
+    const std::byte* group = weights.data + row / kRowUnit * group_bytes;
+    const int64_t rows = row_end - row < kRowUnit ? row_end - row : kRowUnit;
+    int64_t t = 0;
+    for (; t + 4 <= tokens; t += 4) {
+      MultiplyTile<kType, 4>(group, weights.cols, x, t, rows, out + t * out_stride + row,
+                             out_stride);
+    }
+    float* rest = out + t * out_stride + row;
+    switch (tokens - t) {
+      case 1: MultiplyTile<kType, 1>(group, weights.cols, x, t, rows, rest, out_stride); break;
+      case 2: MultiplyTile<kType, 2>(group, weights.cols, x, t, rows, rest, out_stride); break;
+      case 3: MultiplyTile<kType, 3>(group, weights.cols, x, t, rows, rest, out_stride); break;
+      default: break;
+    }
+  }
+}
+
+}  // namespace
+
+int64_t PackedBytes(TensorType type, int64_t rows, int64_t cols) {
+  return PackedMatrixBytes(type, rows, cols);
+}
+
+void Pack(const WeightMatrix& from, int64_t row_begin, int64_t row_end, std::byte* to) {
+  PackRowGroups(from, row_begin, row_end, to);
+}
+
+void MatMul(const WeightMatrix& weights, const Activations& x, int64_t tokens, int64_t row_begin,
+            int64_t row_end, float* out, int64_t out_stride) {
+  if (!weights.packed) {
+    reference::MatMul(weights, x, tokens, row_begin, row_end, out, out_stride);
+    return;
+  }
+  switch (weights.type) {
+    case TensorType::kQ4_0:
+      MultiplyInt8<TensorType::kQ4_0>(weights, x, tokens, row_begin, row_end, out, out_stride);
+      break;
+    case TensorType::kQ4_1:
+      MultiplyInt8<TensorType::kQ4_1>(weights, x, tokens, row_begin, row_end, out, out_stride);
+      break;
+    case TensorType::kQ8_0:
+      MultiplyInt8<TensorType::kQ8_0>(weights, x, tokens, row_begin, row_end, out, out_stride);
+      break;
+    default: MultiplyF32(weights, x.f32, tokens, row_begin, row_end, out, out_stride); break;
+  }
+}
+
+}  // namespace shoal::kernels::avx2
+
+#endif
