@@ -74,9 +74,13 @@ struct EngineStatus {
   int32_t queued = 0;
 };
 
+constexpr int32_t kMaxStages = 256;  // of one pipeline
+
 class Engine : public PipelineListener {
  public:
+  // `clock` outlives the engine.
   Engine(const SchedulerOptions& options, const Clock& clock);
+  ~Engine() override;
 
   // Errors: kUnavailable (not ready: the message has the detail), kInvalidArgument (an empty
   // prompt, prompt longer than the context: both lengths named), kResourceExhausted (too many
@@ -99,6 +103,7 @@ class Engine : public PipelineListener {
   struct Generation;
   void Pump();  // submits whatever the scheduler has ready; lock held
   void Deliver(const StepResult& result);
+  void CountStageTime(StepId step, const StageTiming& timing);
   void Finish(SessionId session, FinishReason reason, std::optional<Error> error);
 
   const SchedulerOptions options_;
@@ -110,6 +115,7 @@ class Engine : public PipelineListener {
   EngineStatus status_;
   uint64_t next_session_ = 1;
   std::map<SessionId, Generation> generations_;
+  std::map<StepId, std::vector<SessionId>> steps_;  // in flight, with the sessions they serve
 };
 
 }  // namespace shoal

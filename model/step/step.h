@@ -61,9 +61,11 @@ struct StepLimits {
   static constexpr int32_t kMaxTokens = 1024;  // of all slices of one step
   static constexpr int32_t kMaxOpens = 256;
   static constexpr int32_t kMaxCloses = 4096;
-  static constexpr int32_t kMaxLogitBias = 4096;
+  static constexpr int32_t kMaxLogitBias = 1024;
   static constexpr int32_t kMaxLogprobs = 20;
   static constexpr int32_t kMaxContextTokens = 1 << 20;
+  // KV memory is granted in whole pages of this many tokens.
+  static constexpr int32_t kKvGrantTokens = 32;
 };
 
 // Grants a session its KV cache on every stage.

@@ -1,0 +1,186 @@
+#include "coordinator/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+
+namespace shoal {
+
+struct Engine::Generation {
+  std::shared_ptr<GenerationSink> sink;
+  std::vector<int32_t> end_ids;
+  bool logits = false;
+  GenerationStats stats;
+  int64_t start_ns = 0;
+  int64_t first_step_ns = 0;
+  int64_t first_token_ns = 0;
+  int64_t last_token_ns = 0;
+};
+
+Engine::Engine(const SchedulerOptions& options, const Clock& clock)
+    : options_(options), clock_(clock), scheduler_(options) {}
+
+Engine::~Engine() = default;
+
+Result<SessionId> Engine::Start(GenerationRequest request) {
+  const std::lock_guard lock(mutex_);
+  if (status_.state != EngineState::kReady) return Unavailable(status_.detail);
+  const SessionId id{next_session_++};
+  Generation generation;
+  generation.sink = std::move(request.sink);
+  generation.end_ids = std::move(request.end_ids);
+  generation.logits = request.logits;
+  generation.start_ns = clock_.NowNs();
+  generation.stats.prompt_tokens = static_cast<int32_t>(request.prompt.size());
+
+  SessionRequest session;
+  session.session = id;
+  session.prompt = std::move(request.prompt);
+  session.max_tokens = request.max_tokens;
+  session.sampling = std::move(request.sampling);
+  session.logits = request.logits;
+  RETURN_IF_ERROR(scheduler_.Add(std::move(session)));
+  generations_.emplace(id, std::move(generation));
+  Pump();
+  return id;
+}
+
+void Engine::Cancel(SessionId session) {
+  const std::lock_guard lock(mutex_);
+  Finish(session, FinishReason::kCancelled, std::nullopt);
+  Pump();
+}
+
+EngineStatus Engine::status() const {
+  const std::lock_guard lock(mutex_);
+  EngineStatus status = status_;
+  status.running = scheduler_.running();
+  status.queued = scheduler_.queued();
+  return status;
+}
+
+void Engine::SetStarting(std::string detail) {
+  const std::lock_guard lock(mutex_);
+  if (status_.state == EngineState::kReady) return;
+  status_.detail = std::move(detail);
+}
+
+void Engine::Attach(std::shared_ptr<Pipeline> pipeline, const PipelineLimits& limits) {
+  const std::lock_guard lock(mutex_);
+  pipeline_ = std::move(pipeline);
+  epoch_ = limits.epoch;
+  scheduler_.Attach(limits.epoch, limits.stages, limits.kv_tokens);
+  status_ = {EngineState::kReady, "ready", 0, 0};
+}
+
+void Engine::OnResult(StepResult result) {
+  const std::lock_guard lock(mutex_);
+  if (status_.state != EngineState::kReady || result.epoch != epoch_) return;
+  Deliver(result);
+  if (result.last) {
+    steps_.erase(result.id);
+    if (const Status done = scheduler_.OnStepDone(result.id); !done.ok()) {
+      spdlog::error("{}", done.error().message);
+    }
+  }
+  Pump();
+}
+
+void Engine::OnLost(Epoch epoch, Error error) {
+  const std::lock_guard lock(mutex_);
+  if (status_.state != EngineState::kReady || epoch != epoch_) return;
+  status_ = {EngineState::kLost, error.message, 0, 0};
+  pipeline_.reset();
+  steps_.clear();
+  while (!generations_.empty()) {
+    Finish(generations_.begin()->first, FinishReason::kError, error);
+  }
+  scheduler_.Reset();
+}
+
+void Engine::Pump() {
+  if (status_.state != EngineState::kReady) return;
+  while (std::optional<Step> step = scheduler_.NextStep()) {
+    const int64_t now_ns = clock_.NowNs();
+    std::vector<SessionId>& sessions = steps_[step->id];
+    for (const Slice& slice : step->slices) {
+      sessions.push_back(slice.session);
+      Generation& generation = generations_.at(slice.session);
+      if (generation.first_step_ns == 0) generation.first_step_ns = now_ns;
+    }
+    const Status submitted = pipeline_->Submit(std::move(*step));
+    if (!submitted.ok()) {
+      spdlog::warn("cannot submit a step: {}", submitted.error().message);
+      return;
+    }
+  }
+}
+
+void Engine::Deliver(const StepResult& result) {
+  const int64_t now_ns = clock_.NowNs();
+  for (const StageTiming& timing : result.timings) CountStageTime(result.id, timing);
+  for (const LogitsRow& row : result.logits) {
+    const auto it = generations_.find(row.session);
+    if (it == generations_.end() || !it->second.logits) continue;
+    Generation& generation = it->second;
+    generation.sink->OnLogits(row);
+    if (row.position + 1 == generation.stats.prompt_tokens) {
+      generation.first_token_ns = generation.last_token_ns = now_ns;
+      Finish(row.session, FinishReason::kLength, std::nullopt);
+    }
+  }
+  for (const SampledToken& token : result.tokens) {
+    const auto it = generations_.find(token.session);
+    if (it == generations_.end()) continue;
+    Generation& generation = it->second;
+    if (generation.first_token_ns == 0) generation.first_token_ns = now_ns;
+    generation.last_token_ns = now_ns;
+    const std::vector<int32_t>& ends = generation.end_ids;
+    if (std::find(ends.begin(), ends.end(), token.token) != ends.end()) {
+      Finish(token.session, FinishReason::kEndToken, std::nullopt);
+      continue;
+    }
+    ++generation.stats.answer_tokens;
+    const bool wanted = generation.sink->OnToken(token);
+    if (!wanted) {
+      Finish(token.session, FinishReason::kStopped, std::nullopt);
+    } else if (!scheduler_.OnToken(token.session, token.token)) {
+      Finish(token.session, FinishReason::kLength, std::nullopt);
+    }
+  }
+}
+
+void Engine::CountStageTime(StepId step, const StageTiming& timing) {
+  const auto sessions = steps_.find(step);
+  if (sessions == steps_.end() || timing.stage < 0 || timing.stage >= kMaxStages) return;
+  const auto stage = static_cast<size_t>(timing.stage);
+  for (const SessionId id : sessions->second) {
+    const auto it = generations_.find(id);
+    if (it == generations_.end()) continue;
+    std::vector<int64_t>& times = it->second.stats.stage_compute_ns;
+    if (times.size() <= stage) times.resize(stage + 1);
+    times[stage] += timing.compute_ns;
+  }
+}
+
+void Engine::Finish(SessionId session, FinishReason reason, std::optional<Error> error) {
+  const auto it = generations_.find(session);
+  if (it == generations_.end()) return;
+  Generation generation = std::move(it->second);
+  generations_.erase(it);
+  scheduler_.Remove(session);
+  GenerationStats& stats = generation.stats;
+  const int64_t now_ns = clock_.NowNs();
+  const int64_t first_step_ns = generation.first_step_ns ? generation.first_step_ns : now_ns;
+  stats.queued_ns = first_step_ns - generation.start_ns;
+  if (generation.first_token_ns != 0) {
+    stats.prefill_ns = generation.first_token_ns - first_step_ns;
+    stats.decode_ns = generation.last_token_ns - generation.first_token_ns;
+  }
+  generation.sink->OnFinish(reason, error, stats);
+}
+
+}  // namespace shoal

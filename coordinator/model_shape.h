@@ -1,0 +1,17 @@
+// The planner's view of a model, read from its GGUF file.
+#pragma once
+
+#include "base/result.h"
+#include "model/gguf/gguf_file.h"
+#include "partitioner/problem.h"
+
+namespace shoal {
+
+// Bytes by layer from the tensors' names ("blk.N."), KV bytes from the metadata (f16). Errors: no
+// architecture, layers or head counts in the file, or a tensor of a layer that does not exist.
+Result<ModelShape> ReadModelShape(const GgufFile& file);
+
+// The context length the model was trained for.
+Result<int32_t> ReadContextLength(const GgufFile& file);
+
+}  // namespace shoal

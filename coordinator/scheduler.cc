@@ -1,0 +1,192 @@
+#include "coordinator/scheduler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace shoal {
+
+namespace {
+
+int32_t RoundUpToGrant(int64_t tokens) {
+  constexpr int64_t kGrant = StepLimits::kKvGrantTokens;
+  return static_cast<int32_t>((tokens + kGrant - 1) / kGrant * kGrant);
+}
+
+}  // namespace
+
+void Scheduler::Attach(Epoch epoch, int32_t max_in_flight, int64_t kv_tokens) {
+  CHECK(sessions_.empty(), "a new pipeline begins without sessions");
+  CHECK(max_in_flight >= 1, "at least one step must be allowed");
+  epoch_ = epoch;
+  max_in_flight_ = max_in_flight;
+  kv_tokens_ = kv_tokens;
+}
+
+void Scheduler::Reset() {
+  max_in_flight_ = 0;
+  kv_tokens_ = 0;
+  kv_tokens_granted_ = 0;
+  running_ = 0;
+  sessions_.clear();
+  waiting_.clear();
+  closes_.clear();
+  in_flight_.clear();
+}
+
+Status Scheduler::Add(SessionRequest request) {
+  const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
+  if (prompt_tokens == 0)
+    return InvalidArgument("the prompt is empty: at least one token is needed");
+  if (prompt_tokens > options_.context_tokens) {
+    return InvalidArgument(fmt::format("the prompt has {} tokens, the context length is {}",
+                                       prompt_tokens, options_.context_tokens));
+  }
+  if (queued() >= options_.max_queued) {
+    return ResourceExhausted(fmt::format("{} requests are waiting already, the limit is {}",
+                                         queued(), options_.max_queued));
+  }
+  Session session;
+  const int64_t wanted =
+      std::min<int64_t>(prompt_tokens + request.max_tokens, options_.context_tokens);
+  if (RoundUpToGrant(wanted) > kv_tokens_) {
+    return ResourceExhausted(
+        fmt::format("the request needs KV memory for {} tokens, the devices have room for {}",
+                    wanted, kv_tokens_));
+  }
+  const SessionId id = request.session;
+  session.request = std::move(request);
+  CHECK(sessions_.emplace(id, std::move(session)).second, "session ids are used once");
+  waiting_.push_back(id);
+  AdmitWaiting();
+  return OkStatus();
+}
+
+void Scheduler::AdmitWaiting() {
+  while (!waiting_.empty() && running_ < options_.max_running) {
+    Session& session = sessions_.at(waiting_.front());
+    const auto prompt_tokens = static_cast<int64_t>(session.request.prompt.size());
+    const int32_t grant = RoundUpToGrant(
+        std::min<int64_t>(prompt_tokens + session.request.max_tokens, options_.context_tokens));
+    if (kv_tokens_granted_ + grant > kv_tokens_) return;
+    session.granted_tokens = grant;
+    kv_tokens_granted_ += grant;
+    ++running_;
+    waiting_.pop_front();
+  }
+}
+
+void Scheduler::Remove(SessionId id) {
+  const auto it = sessions_.find(id);
+  if (it == sessions_.end()) return;
+  const Session& session = it->second;
+  if (session.granted_tokens == 0) {
+    waiting_.erase(std::find(waiting_.begin(), waiting_.end(), id));
+  } else {
+    kv_tokens_granted_ -= session.granted_tokens;
+    --running_;
+    if (session.opened) closes_.push_back(id);
+  }
+  sessions_.erase(it);
+  AdmitWaiting();
+}
+
+std::optional<Step> Scheduler::NextStep() {
+  if (in_flight() >= max_in_flight_) return std::nullopt;
+  Step step;
+  int32_t budget = std::min(options_.step_token_budget, StepLimits::kMaxTokens);
+  AddDecodeSlices(step, budget);
+  AddPrefillSlices(step, budget);
+  if (step.slices.empty() && closes_.empty()) return std::nullopt;
+
+  const auto closes = std::min<size_t>(closes_.size(), StepLimits::kMaxCloses);
+  step.closes.assign(closes_.begin(), closes_.begin() + static_cast<ptrdiff_t>(closes));
+  closes_.erase(closes_.begin(), closes_.begin() + static_cast<ptrdiff_t>(closes));
+  step.epoch = epoch_;
+  step.id = StepId{next_step_++};
+  in_flight_.insert(step.id);
+  return step;
+}
+
+// At most an equal share of the running sessions goes into one step, so that the steps in flight
+// keep every stage busy.
+void Scheduler::AddDecodeSlices(Step& step, int32_t& budget) {
+  const int32_t share = (running_ + max_in_flight_ - 1) / max_in_flight_;
+  int32_t taken = 0;
+  for (auto& [id, session] : sessions_) {
+    if (taken >= share || budget == 0) return;
+    if (static_cast<int32_t>(step.slices.size()) >= StepLimits::kMaxSlices) return;
+    if (!session.ready_token) continue;
+    const int32_t token = *std::exchange(session.ready_token, std::nullopt);
+    step.slices.push_back(MakeSlice(session, {token}, Output::kSample, step));
+    ++taken;
+    --budget;
+  }
+}
+
+void Scheduler::AddPrefillSlices(Step& step, int32_t& budget) {
+  for (auto& [id, session] : sessions_) {
+    if (budget == 0 || static_cast<int32_t>(step.slices.size()) >= StepLimits::kMaxSlices) return;
+    const std::vector<int32_t>& prompt = session.request.prompt;
+    const int32_t left = static_cast<int32_t>(prompt.size()) - session.next_position;
+    if (session.granted_tokens == 0 || left <= 0) continue;
+    const int32_t count = std::min({left, options_.prefill_chunk, budget});
+    const auto first = prompt.begin() + session.next_position;
+    Output output = count == left ? Output::kSample : Output::kNone;
+    if (session.request.logits) output = Output::kLogits;
+    step.slices.push_back(
+        MakeSlice(session, std::vector<int32_t>(first, first + count), output, step));
+    budget -= count;
+  }
+}
+
+Slice Scheduler::MakeSlice(Session& session, std::vector<int32_t> tokens, Output output,
+                           Step& step) {
+  const SessionRequest& request = session.request;
+  if (!session.opened) {
+    SessionOpen open;
+    open.session = request.session;
+    open.context_tokens = session.granted_tokens;
+    open.prompt_tokens = static_cast<int32_t>(request.prompt.size());
+    open.sampling = request.sampling;
+    step.opens.push_back(std::move(open));
+    session.opened = true;
+  }
+  Slice slice;
+  slice.session = request.session;
+  slice.position = session.next_position;
+  slice.token_count = static_cast<int32_t>(tokens.size());
+  slice.output = output;
+  slice.tokens = std::move(tokens);
+  session.next_position += slice.token_count;
+  return slice;
+}
+
+Status Scheduler::OnStepDone(StepId step) {
+  if (in_flight_.erase(step) == 0) {
+    return FailedPrecondition(fmt::format("step {} came back, but is not in flight", step.value));
+  }
+  return OkStatus();
+}
+
+bool Scheduler::OnToken(SessionId id, int32_t token) {
+  const auto it = sessions_.find(id);
+  if (it == sessions_.end()) return true;
+  Session& session = it->second;
+  ++session.answer_tokens;
+  if (session.answer_tokens >= session.request.max_tokens) return false;
+  if (session.next_position >= std::min(session.granted_tokens, options_.context_tokens))
+    return false;
+  session.ready_token = token;
+  return true;
+}
+
+bool Scheduler::admitted(SessionId id) const {
+  const auto it = sessions_.find(id);
+  return it != sessions_.end() && it->second.granted_tokens > 0;
+}
+
+}  // namespace shoal
