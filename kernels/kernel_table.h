@@ -11,6 +11,7 @@
 // - A sum that must be spread (norms) is 16 partial sums: partial[i % 16] takes element i in order,
 //   then s[j] = p[j] + p[j+8] (j<8), t[j] = s[j] + s[j+4] (j<4), u[j] = t[j] + t[j+2] (j<2), u0 +
 //   u1.
+// - Inputs that are not finite give unspecified values, never undefined behaviour.
 //
 // Thread rule: the functions are pure; a table is immutable. Pointers need no alignment unless
 // stated. Inputs and outputs do not overlap unless stated. Shapes are row-major, last index
@@ -33,9 +34,12 @@ enum class ActivationFormat {
 };
 ActivationFormat ActivationFormatFor(TensorType weights);
 
+// Blocks of smaller values are quantized to zeros: 127 / a would overflow.
+constexpr float kSmallestQuantized = 0x1p-120F;
+
 // Quantized activations of several tokens. Per block of B (32 or 256) values with a = max |x|:
-//   scale = a / 127, inverse = a > 0 ? 127 / a : 0, value = round-to-nearest-even(x * inverse)
-// (in [-127, 127]).
+//   scale = a / 127, inverse = a >= kSmallestQuantized ? 127 / a : 0,
+//   value = round-to-nearest-even(x * inverse), in [-127, 127]
 struct Activations {
   const float* f32 = nullptr;          // [tokens, cols], kF32 only
   const int8_t* values = nullptr;      // [tokens, cols]

@@ -1,0 +1,265 @@
+#include "kernels/quant_blocks.h"
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "kernels/quant_formats.h"
+
+namespace shoal::kernels {
+
+namespace {
+
+// The layouts as they stand in files. Each is byte-packed by its own sizes; scales are halves.
+struct Q4_0 {
+  uint16_t scale;
+  uint8_t nibbles[16];
+};
+struct Q4_1 {
+  uint16_t scale;
+  uint16_t minimum;
+  uint8_t nibbles[16];
+};
+struct Q5_0 {
+  uint16_t scale;
+  uint8_t fifth_bits[4];
+  uint8_t nibbles[16];
+};
+struct Q5_1 {
+  uint16_t scale;
+  uint16_t minimum;
+  uint8_t fifth_bits[4];
+  uint8_t nibbles[16];
+};
+struct Q8_0 {
+  uint16_t scale;
+  int8_t quants[32];
+};
+struct Q2K {
+  uint8_t scales[16];  // low nibble: scale, high nibble: minimum
+  uint8_t pairs[64];
+  uint16_t scale;
+  uint16_t minimum_scale;
+};
+struct Q3K {
+  uint8_t third_bits[32];
+  uint8_t pairs[64];
+  uint8_t scales[12];
+  uint16_t scale;
+};
+struct Q4K {
+  uint16_t scale;
+  uint16_t minimum_scale;
+  uint8_t scales[12];
+  uint8_t nibbles[128];
+};
+struct Q5K {
+  uint16_t scale;
+  uint16_t minimum_scale;
+  uint8_t scales[12];
+  uint8_t fifth_bits[32];
+  uint8_t nibbles[128];
+};
+struct Q6K {
+  uint8_t nibbles[128];
+  uint8_t high_pairs[64];
+  int8_t scales[16];
+  uint16_t scale;
+};
+struct Iq4Xs {
+  uint16_t scale;
+  uint16_t scales_high;
+  uint8_t scales_low[4];
+  uint8_t nibbles[128];
+};
+static_assert(sizeof(Q4_0) == 18 && sizeof(Q4_1) == 20 && sizeof(Q5_0) == 22);
+static_assert(sizeof(Q5_1) == 24 && sizeof(Q8_0) == 34 && sizeof(Q2K) == 84);
+static_assert(sizeof(Q3K) == 110 && sizeof(Q4K) == 144 && sizeof(Q5K) == 176);
+static_assert(sizeof(Q6K) == 210 && sizeof(Iq4Xs) == 136);
+
+// The 16 values of IQ4_NL and IQ4_XS.
+constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                   1,    13,   25,  38,  53,  69,  89,  113};
+
+// Value i is the low nibble of byte i, value half + i the high one.
+void UnpackNibbles(const uint8_t* nibbles, int half, int offset, int8_t* quants) {
+  for (int i = 0; i < half; ++i) {
+    quants[i] = static_cast<int8_t>((nibbles[i] & 15) - offset);
+    quants[half + i] = static_cast<int8_t>((nibbles[i] >> 4) - offset);
+  }
+}
+
+void LookUpNibbles(const uint8_t* nibbles, int half, int8_t* quants) {
+  for (int i = 0; i < half; ++i) {
+    quants[i] = kIq4Values[nibbles[i] & 15];
+    quants[half + i] = kIq4Values[nibbles[i] >> 4];
+  }
+}
+
+// Bit i of the four bytes belongs to value i.
+void AddFifthBits(const uint8_t* fifth_bits, int8_t* quants) {
+  const auto bits = LoadLittleEndian<uint32_t>(fifth_bits);
+  for (int i = 0; i < 32; ++i) quants[i] = static_cast<int8_t>(quants[i] + ((bits >> i & 1) << 4));
+}
+
+// The 6-bit scales and minimums of Q4_K and Q5_K, for 8 groups of 32: the first four stand in the
+// low 6 bits of bytes 0-3 and 4-7, the last four in the nibbles of bytes 8-11 with their upper two
+// bits on top of the first ones.
+void UnpackScalesAndMinimums(const uint8_t* bytes, Block256& to) {
+  for (int j = 0; j < 8; ++j) {
+    int scale = bytes[j % 4] & 63;
+    int minimum = bytes[j % 4 + 4] & 63;
+    if (j >= 4) {
+      scale = (bytes[j + 4] & 15) | (bytes[j - 4] >> 6 << 4);
+      minimum = (bytes[j + 4] >> 4) | (bytes[j] >> 6 << 4);
+    }
+    to.scales[2 * j] = to.scales[2 * j + 1] = static_cast<int8_t>(scale);
+    to.minimums[2 * j] = to.minimums[2 * j + 1] = static_cast<uint8_t>(minimum);
+  }
+}
+
+// 2-bit values: for each half of 128, four runs of 32 values share 32 bytes, lowest bits first.
+void UnpackPairs(const uint8_t* pairs, int8_t* quants) {
+  for (int i = 0; i < 256; ++i) {
+    const int byte = i / 128 * 32 + i % 32;
+    const int shift = i % 128 / 32 * 2;
+    quants[i] = static_cast<int8_t>(pairs[byte] >> shift & 3);
+  }
+}
+
+void Unpack(const Q2K& from, Block256& to) {
+  to.scale = HalfToFloat(from.scale);
+  to.minimum_scale = HalfToFloat(from.minimum_scale);
+  for (int j = 0; j < 16; ++j) {
+    to.scales[j] = static_cast<int8_t>(from.scales[j] & 15);
+    to.minimums[j] = from.scales[j] >> 4;
+  }
+  UnpackPairs(from.pairs, to.quants);
+}
+
+// The third bit is stored inverted: absent means -4.
+void Unpack(const Q3K& from, Block256& to) {
+  to.scale = HalfToFloat(from.scale);
+  for (int j = 0; j < 16; ++j) {
+    const int low = from.scales[j % 8] >> (j / 8 * 4) & 15;
+    const int high = from.scales[8 + j % 4] >> (j / 4 * 2) & 3;
+    to.scales[j] = static_cast<int8_t>((low | high << 4) - 32);
+  }
+  UnpackPairs(from.pairs, to.quants);
+  for (int i = 0; i < 256; ++i) {
+    const int third = from.third_bits[i % 32] >> (i / 32) & 1;
+    to.quants[i] = static_cast<int8_t>(to.quants[i] - 4 + third * 4);
+  }
+}
+
+void Unpack(const Q4K& from, Block256& to) {
+  to.scale = HalfToFloat(from.scale);
+  to.minimum_scale = HalfToFloat(from.minimum_scale);
+  UnpackScalesAndMinimums(from.scales, to);
+  for (int c = 0; c < 4; ++c) UnpackNibbles(from.nibbles + 32 * c, 32, 0, to.quants + 64 * c);
+}
+
+void Unpack(const Q5K& from, Block256& to) {
+  to.scale = HalfToFloat(from.scale);
+  to.minimum_scale = HalfToFloat(from.minimum_scale);
+  UnpackScalesAndMinimums(from.scales, to);
+  for (int c = 0; c < 4; ++c) UnpackNibbles(from.nibbles + 32 * c, 32, 0, to.quants + 64 * c);
+  for (int i = 0; i < 256; ++i) {
+    const int fifth = from.fifth_bits[i % 32] >> (i / 32) & 1;
+    to.quants[i] = static_cast<int8_t>(to.quants[i] + fifth * 16);
+  }
+}
+
+// For each half of 128: 64 bytes of nibbles, values 0-63 the low ones; 32 bytes of upper bit pairs.
+void Unpack(const Q6K& from, Block256& to) {
+  to.scale = HalfToFloat(from.scale);
+  for (int j = 0; j < 16; ++j) to.scales[j] = from.scales[j];
+  for (int half = 0; half < 2; ++half) {
+    int8_t* quants = to.quants + 128 * half;
+    UnpackNibbles(from.nibbles + 64 * half, 64, 32, quants);
+    for (int i = 0; i < 128; ++i) {
+      const int high = from.high_pairs[32 * half + i % 32] >> (i / 32 * 2) & 3;
+      quants[i] = static_cast<int8_t>(quants[i] + high * 16);
+    }
+  }
+}
+
+void Unpack(const Iq4Xs& from, Block256& to) {
+  to.scale = HalfToFloat(from.scale);
+  for (int j = 0; j < 8; ++j) {
+    const int low = from.scales_low[j / 2] >> (j % 2 * 4) & 15;
+    const int high = from.scales_high >> (2 * j) & 3;
+    to.scales[2 * j] = to.scales[2 * j + 1] = static_cast<int8_t>((low | high << 4) - 32);
+    LookUpNibbles(from.nibbles + 16 * j, 16, to.quants + 32 * j);
+  }
+}
+
+void Unpack(const Q4_0& from, Block32& to) {
+  to.scale = HalfToFloat(from.scale);
+  UnpackNibbles(from.nibbles, 16, 8, to.quants);
+}
+
+void Unpack(const Q4_1& from, Block32& to) {
+  to.scale = HalfToFloat(from.scale);
+  to.minimum = HalfToFloat(from.minimum);
+  UnpackNibbles(from.nibbles, 16, 0, to.quants);
+}
+
+void Unpack(const Q5_0& from, Block32& to) {
+  to.scale = HalfToFloat(from.scale);
+  UnpackNibbles(from.nibbles, 16, 16, to.quants);
+  AddFifthBits(from.fifth_bits, to.quants);
+}
+
+void Unpack(const Q5_1& from, Block32& to) {
+  to.scale = HalfToFloat(from.scale);
+  to.minimum = HalfToFloat(from.minimum);
+  UnpackNibbles(from.nibbles, 16, 0, to.quants);
+  AddFifthBits(from.fifth_bits, to.quants);
+}
+
+void Unpack(const Q8_0& from, Block32& to) {
+  to.scale = HalfToFloat(from.scale);
+  for (int i = 0; i < 32; ++i) to.quants[i] = from.quants[i];
+}
+
+}  // namespace
+
+bool BlockHasMinimum(TensorType type) {
+  return type == TensorType::kQ4_1 || type == TensorType::kQ5_1 || type == TensorType::kQ2_K ||
+         type == TensorType::kQ4_K || type == TensorType::kQ5_K;
+}
+
+void UnpackBlock(TensorType type, const std::byte* block, Block32& to) {
+  to.minimum = 0;
+  switch (type) {
+    case TensorType::kQ4_0: Unpack(LoadLittleEndian<Q4_0>(block), to); return;
+    case TensorType::kQ4_1: Unpack(LoadLittleEndian<Q4_1>(block), to); return;
+    case TensorType::kQ5_0: Unpack(LoadLittleEndian<Q5_0>(block), to); return;
+    case TensorType::kQ5_1: Unpack(LoadLittleEndian<Q5_1>(block), to); return;
+    case TensorType::kQ8_0: Unpack(LoadLittleEndian<Q8_0>(block), to); return;
+    case TensorType::kIQ4_NL: {
+      const auto from = LoadLittleEndian<Q4_0>(block);  // the same layout
+      to.scale = HalfToFloat(from.scale);
+      LookUpNibbles(from.nibbles, 16, to.quants);
+      return;
+    }
+    default: CHECK(false, "a type of 32-value blocks");
+  }
+}
+
+void UnpackBlock(TensorType type, const std::byte* block, Block256& to) {
+  to.minimum_scale = 0;
+  if (!BlockHasMinimum(type)) {
+    for (uint8_t& minimum : to.minimums) minimum = 0;
+  }
+  switch (type) {
+    case TensorType::kQ2_K: Unpack(LoadLittleEndian<Q2K>(block), to); return;
+    case TensorType::kQ3_K: Unpack(LoadLittleEndian<Q3K>(block), to); return;
+    case TensorType::kQ4_K: Unpack(LoadLittleEndian<Q4K>(block), to); return;
+    case TensorType::kQ5_K: Unpack(LoadLittleEndian<Q5K>(block), to); return;
+    case TensorType::kQ6_K: Unpack(LoadLittleEndian<Q6K>(block), to); return;
+    case TensorType::kIQ4_XS: Unpack(LoadLittleEndian<Iq4Xs>(block), to); return;
+    default: CHECK(false, "a type of 256-value blocks");
+  }
+}
+
+}  // namespace shoal::kernels
