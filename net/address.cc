@@ -1,0 +1,67 @@
+#include "net/address.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace shoal {
+
+namespace {
+
+constexpr std::string_view kUnixPrefix = "unix:";
+constexpr size_t kMaxUnixPathBytes = 107;  // sockaddr_un's room
+constexpr size_t kMaxHostBytes = 253;      // of a DNS name
+
+Error BadAddress(std::string_view text, std::string_view why) {
+  return InvalidArgument(
+      fmt::format("address '{}': {}; expected HOST:PORT, [IPV6]:PORT or unix:/PATH",
+                  text.substr(0, kMaxHostBytes), why));
+}
+
+}  // namespace
+
+bool Address::is_local() const {
+  if (is_unix() || host == "localhost" || host == "::1") return true;
+  if (host.rfind("127.", 0) != 0) return false;
+  return host.find_first_not_of("0123456789.") == std::string::npos;
+}
+
+std::string Address::ToString() const {
+  if (is_unix()) return std::string(kUnixPrefix) + unix_path;
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                             : fmt::format("[{}]:{}", host, port);
+}
+
+Result<Address> ParseAddress(std::string_view text) {
+  Address address;
+  if (text.substr(0, kUnixPrefix.size()) == kUnixPrefix) {
+    address.unix_path = text.substr(kUnixPrefix.size());
+    if (address.unix_path.empty() || address.unix_path[0] != '/') {
+      return BadAddress(text, "the socket's path is not absolute");
+    }
+    if (address.unix_path.size() > kMaxUnixPathBytes) {
+      return BadAddress(text, fmt::format("the path has {} bytes, the limit is {}",
+                                          address.unix_path.size(), kMaxUnixPathBytes));
+    }
+    return address;
+  }
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return BadAddress(text, "there is no port");
+  std::string_view host = text.substr(0, colon);
+  const std::string_view port = text.substr(colon + 1);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return BadAddress(text, "an IPv6 address needs brackets");
+  }
+  if (host.empty() || host.size() > kMaxHostBytes)
+    return BadAddress(text, "there is no valid host");
+  const auto parsed = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (port.empty() || parsed.ec != std::errc() || parsed.ptr != port.data() + port.size()) {
+    return BadAddress(text, fmt::format("the port '{}' is not in [0, 65535]", port));
+  }
+  address.host = host;
+  return address;
+}
+
+}  // namespace shoal

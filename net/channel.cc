@@ -1,0 +1,86 @@
+#include "net/channel.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
+
+namespace shoal {
+
+namespace {
+
+constexpr int kKeepaliveMs = 5000;
+// A step is written without waiting for the peer to have read the one before it.
+constexpr int kStreamWindowBytes = 4 << 20;
+
+template <typename Arguments>
+void SetCommon(Arguments set) {
+  set(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+  set(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0);
+  set(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  set(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
+  set(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, kMaxMessageBytes);
+  set(GRPC_ARG_MAX_SEND_MESSAGE_LENGTH, kMaxMessageBytes);
+}
+
+}  // namespace
+
+std::string BuildId() { return SHOAL_BUILD_ID; }
+
+std::shared_ptr<grpc::Channel> MakeChannel(const Address& address) {
+  grpc::ChannelArguments arguments;
+  SetCommon([&](const char* name, int value) { arguments.SetInt(name, value); });
+  // A node that comes back is dialled at once rather than after gRPC's own back-off.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(address.ToString(), grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+void ConfigureServer(grpc::ServerBuilder& builder, const Address& address, int* bound_port) {
+  SetCommon([&](const char* name, int value) { builder.AddChannelArgument(name, value); });
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  builder.AddListeningPort(address.ToString(), grpc::InsecureServerCredentials(), bound_port);
+}
+
+grpc::Status ToGrpcStatus(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kInvalidArgument: return {grpc::INVALID_ARGUMENT, error.message};
+    case ErrorCode::kNotFound: return {grpc::NOT_FOUND, error.message};
+    case ErrorCode::kFailedPrecondition: return {grpc::FAILED_PRECONDITION, error.message};
+    case ErrorCode::kResourceExhausted: return {grpc::RESOURCE_EXHAUSTED, error.message};
+    case ErrorCode::kUnimplemented: return {grpc::UNIMPLEMENTED, error.message};
+    case ErrorCode::kUnavailable: return {grpc::UNAVAILABLE, error.message};
+    case ErrorCode::kDeadlineExceeded: return {grpc::DEADLINE_EXCEEDED, error.message};
+    case ErrorCode::kCancelled: return {grpc::CANCELLED, error.message};
+    case ErrorCode::kDataLoss: return {grpc::DATA_LOSS, error.message};
+    case ErrorCode::kInternal: return {grpc::INTERNAL, error.message};
+  }
+  return {grpc::INTERNAL, error.message};
+}
+
+Error FromGrpcStatus(const grpc::Status& status, const std::string& peer) {
+  ErrorCode code = ErrorCode::kInternal;
+  switch (status.error_code()) {
+    case grpc::INVALID_ARGUMENT: code = ErrorCode::kInvalidArgument; break;
+    case grpc::NOT_FOUND: code = ErrorCode::kNotFound; break;
+    case grpc::FAILED_PRECONDITION: code = ErrorCode::kFailedPrecondition; break;
+    case grpc::RESOURCE_EXHAUSTED: code = ErrorCode::kResourceExhausted; break;
+    case grpc::UNIMPLEMENTED: code = ErrorCode::kUnimplemented; break;
+    case grpc::UNAVAILABLE: code = ErrorCode::kUnavailable; break;
+    case grpc::DEADLINE_EXCEEDED: code = ErrorCode::kDeadlineExceeded; break;
+    case grpc::CANCELLED: code = ErrorCode::kCancelled; break;
+    case grpc::DATA_LOSS: code = ErrorCode::kDataLoss; break;
+    default: break;
+  }
+  const std::string text = status.ok() ? "closed the connection" : status.error_message();
+  if (status.ok()) code = ErrorCode::kUnavailable;
+  return {code, peer + ": " + text};
+}
+
+}  // namespace shoal

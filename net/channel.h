@@ -1,0 +1,37 @@
+// The one place where gRPC channels and servers get their settings, so that both sides agree.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/support/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "net/address.h"
+
+namespace shoal {
+
+constexpr uint32_t kProtocolVersion = 1;
+// A step of StepLimits::kMaxTokens activations 16,384 wide is 64 MiB.
+constexpr int kMaxMessageBytes = (64 << 20) + (1 << 20);
+constexpr int kHeartbeatMs = 500;
+constexpr int kSilenceMs = 2000;              // a peer that is silent for this long is lost
+constexpr int kCoordinatorSilenceMs = 10000;  // after this, a node drops its plan
+constexpr int kCallTimeoutMs = 5000;          // of a call that should take no time
+
+// What this build is, for handshakes: two builds that differ refuse each other.
+std::string BuildId();
+
+std::shared_ptr<grpc::Channel> MakeChannel(const Address& address);
+
+// Settings and port; `bound_port` is written when the server starts.
+void ConfigureServer(grpc::ServerBuilder& builder, const Address& address, int* bound_port);
+
+// Between our errors and gRPC's, both ways; `peer` names the other side in the message.
+grpc::Status ToGrpcStatus(const Error& error);
+Error FromGrpcStatus(const grpc::Status& status, const std::string& peer);
+
+}  // namespace shoal

@@ -1,0 +1,32 @@
+// What this device can do, measured: how fast it streams quantized weights through its own kernels,
+// and how much memory it has left. Takes tens of milliseconds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/thread_pool.h"
+#include "kernels/kernel_table.h"
+
+namespace shoal {
+
+// Bytes of Q4_0 weights per second in single-token matmuls over more memory than the caches hold:
+// the best of a few passes, since other work on the machine only ever slows it down.
+double MeasureWeightBytesPerS(const kernels::KernelTable& kernels, ThreadPool& pool);
+
+// Plain reads over the same amount of memory: the bound that the figure above is held against.
+double MeasureMemoryBytesPerS(ThreadPool& pool);
+
+// Memory the OS could give to this process now; 0 if it does not say.
+int64_t AvailableMemoryBytes();
+
+// Resident memory of this process now; 0 if the OS does not say.
+int64_t ResidentBytes();
+
+// Equal for processes on one running machine, different between machines. Reveals nothing else.
+std::string HostId();
+
+// Threads worth computing with: the CPUs this process may run on.
+int DefaultThreads();
+
+}  // namespace shoal

@@ -1,0 +1,55 @@
+#include "node/shard_host.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "model/gguf/manifest.h"
+#include "node/profiler.h"
+
+namespace shoal {
+
+Status ShardHost::OpenFile(const ShardRequest& request) {
+  if (file_ != nullptr && file_->path() == request.model_path &&
+      identity_ == request.model_identity) {
+    return OkStatus();
+  }
+  stage_.reset();
+  ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(request.model_path));
+  identity_ = QuickIdentity(file);
+  file_ = std::make_shared<const GgufFile>(std::move(file));
+  if (identity_ != request.model_identity) {
+    return FailedPrecondition(fmt::format(
+        "{}: the file's identity is {}, the coordinator's model is {}: not the same model",
+        request.model_path, ToHex(identity_), ToHex(request.model_identity)));
+  }
+  return OkStatus();
+}
+
+Status ShardHost::Load(const ShardRequest& request, LoadProgress* progress) {
+  RETURN_IF_ERROR(OpenFile(request));
+  const bool same = stage_ != nullptr && stage_->options().range == request.layers &&
+                    kv_tokens_ == request.kv_tokens && stage_index_ == request.stage_index;
+  if (same) {
+    stage_->CloseAll();
+    return OkStatus();
+  }
+  stage_.reset();
+  ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file_));
+  StageOptions options;
+  options.range = request.layers;
+  options.stage_index = request.stage_index;
+  options.kv_budget_bytes = config.KvBytesPerToken(request.layers.size()) * request.kv_tokens;
+  const int64_t available = AvailableMemoryBytes();
+  if (available > 0 && options.kv_budget_bytes > available) {
+    return ResourceExhausted(fmt::format("KV for {} tokens needs {} MiB, this device has {} MiB",
+                                         request.kv_tokens, options.kv_budget_bytes >> 20,
+                                         available >> 20));
+  }
+  ASSIGN_OR_RETURN(stage_, Stage::Load(file_, config, options, kernels_, pool_, progress));
+  kv_tokens_ = request.kv_tokens;
+  stage_index_ = request.stage_index;
+  return OkStatus();
+}
+
+}  // namespace shoal
