@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
-#include <map>
 #include <utility>
 
 #include "model/gguf/gguf_cursor.h"
@@ -98,82 +98,97 @@ Result<GgufFile> GgufParser::FromFiles(const std::string& path) {
     paths.clear();
     for (int i = 1; i <= part_name->count; ++i) paths.push_back(part_name->PathOf(i));
   }
-  GgufFile file;
-  std::vector<PartSource> sources;
-  for (size_t i = 0; i < paths.size(); ++i) {
-    auto mapped = MappedFile::Open(paths[i]);
+  GgufParser parser;
+  for (const std::string& part_path : paths) {
+    auto mapped = MappedFile::Open(part_path);
     if (!mapped.ok()) {
-      return paths.size() == 1
-                 ? mapped.error()
-                 : mapped.error().WithContext(fmt::format("part {} of {}", i + 1, paths.size()));
+      if (paths.size() == 1) return mapped.error();
+      return mapped.error().WithContext(
+          fmt::format("part {} of {}", parser.sources_.size() + 1, paths.size()));
     }
-    sources.push_back({paths[i], mapped->bytes()});
-    file.parts_.push_back(std::move(mapped).value());
+    parser.sources_.push_back({part_path, mapped->bytes()});
+    parser.file_.parts_.push_back(std::move(mapped).value());
   }
-  file.path_ = path;
-  RETURN_IF_ERROR(Join(sources, file));
-  return file;
+  parser.file_.path_ = path;
+  RETURN_IF_ERROR(parser.ReadParts());
+  return std::move(parser.file_);
 }
 
 Result<GgufFile> GgufParser::FromBytes(std::span<const std::byte> bytes, const std::string& name) {
-  GgufFile file;
-  file.path_ = name;
-  RETURN_IF_ERROR(Join({{name, bytes}}, file));
-  return file;
+  GgufParser parser;
+  parser.sources_.push_back({name, bytes});
+  parser.file_.path_ = name;
+  RETURN_IF_ERROR(parser.ReadParts());
+  return std::move(parser.file_);
 }
 
-Status GgufParser::Join(const std::vector<PartSource>& sources, GgufFile& file) {
-  // Of every key so far: its bytes in the file, and the part that has it.
-  std::map<std::string_view, std::pair<std::span<const std::byte>, size_t>> known;
-  std::optional<int64_t> expected_tensors;
-  for (size_t i = 0; i < sources.size(); ++i) {
-    const auto& [name, bytes] = sources[i];
+Status GgufParser::ReadParts() {
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    const auto& [name, bytes] = sources_[i];
     ASSIGN_OR_RETURN(GgufPart part, ReadGgufPart(bytes, name));
-    if (i == 0) file.version_ = part.version;
-    if (part.version != file.version_) {
+    if (i == 0) file_.version_ = part.version;
+    if (part.version != file_.version_) {
       return InvalidArgument(fmt::format("{}: version: {}, but {} has {}", name, part.version,
-                                         sources[0].name, file.version_));
+                                         sources_[0].name, file_.version_));
     }
-    RETURN_IF_ERROR(CheckSplit(part, name, i, sources.size()));
-    ASSIGN_OR_RETURN(const std::optional<int64_t> tensors,
-                     SplitValue(part, name, kSplitTensorsKey));
-    if (tensors && expected_tensors && *tensors != *expected_tensors) {
-      return InvalidArgument(fmt::format("{}: metadata {}: {}, but an earlier part has {}", name,
-                                         kSplitTensorsKey, *tensors, *expected_tensors));
-    }
-    if (tensors) expected_tensors = tensors;
-    for (GgufPair& pair : part.metadata) {
-      const auto [other, is_new] = known.emplace(pair.key, std::pair(pair.encoded, i));
-      const auto& [encoded, other_part] = other->second;
-      if (is_new) {
-        file.metadata_.emplace(pair.key, std::move(pair.value));
-      } else if (!pair.key.starts_with("split.") &&
-                 !std::equal(encoded.begin(), encoded.end(), pair.encoded.begin(),
-                             pair.encoded.end())) {
-        return InvalidArgument(fmt::format("{}: metadata {}: its value differs from that in {}",
-                                           name, Printable(pair.key), sources[other_part].name));
-      }
-    }
+    RETURN_IF_ERROR(CheckSplit(part, name, i, sources_.size()));
+    RETURN_IF_ERROR(CheckTensorCount(part, i));
+    RETURN_IF_ERROR(AddMetadata(part, i));
     for (TensorInfo& tensor : part.tensors) {
       tensor.part = static_cast<int>(i);
-      file.tensors_.push_back(std::move(tensor));
+      file_.tensors_.push_back(std::move(tensor));
     }
-    file.file_bytes_ += static_cast<int64_t>(bytes.size());
+    file_.file_bytes_ += static_cast<int64_t>(bytes.size());
   }
-  if (expected_tensors && *expected_tensors != static_cast<int64_t>(file.tensors_.size())) {
-    return InvalidArgument(fmt::format("{}: metadata {}: {}, but the {} part(s) have {} tensors",
-                                       sources[0].name, kSplitTensorsKey, *expected_tensors,
-                                       sources.size(), file.tensors_.size()));
+  if (stated_tensors_ && *stated_tensors_ != static_cast<int64_t>(file_.tensors_.size())) {
+    return InvalidArgument(fmt::format("{}: metadata {}: {}, but {} part(s) have {} tensors",
+                                       sources_[0].name, kSplitTensorsKey, *stated_tensors_,
+                                       sources_.size(), file_.tensors_.size()));
   }
-  for (size_t i = 0; i < file.tensors_.size(); ++i) {
-    const TensorInfo& tensor = file.tensors_[i];
-    const auto [other, is_new] = file.tensor_index_.emplace(tensor.name, i);
+  return IndexTensors();
+}
+
+Status GgufParser::CheckTensorCount(const GgufPart& part, size_t index) {
+  const std::string& name = sources_[index].name;
+  ASSIGN_OR_RETURN(const std::optional<int64_t> tensors, SplitValue(part, name, kSplitTensorsKey));
+  if (tensors && stated_tensors_ && *tensors != *stated_tensors_) {
+    return InvalidArgument(fmt::format("{}: metadata {}: {}, but an earlier part has {}", name,
+                                       kSplitTensorsKey, *tensors, *stated_tensors_));
+  }
+  if (tensors) stated_tensors_ = tensors;
+  return OkStatus();
+}
+
+Status GgufParser::AddMetadata(GgufPart& part, size_t index) {
+  const std::string& name = sources_[index].name;
+  for (GgufPair& pair : part.metadata) {
+    const auto [entry, is_new] = known_pairs_.emplace(pair.key, KnownPair{pair.encoded, index});
+    const KnownPair& known = entry->second;
+    if (is_new) {
+      file_.metadata_.emplace(pair.key, std::move(pair.value));
+    } else if (known.part == index) {
+      return InvalidArgument(
+          fmt::format("{}: metadata {}: the key is there twice", name, Printable(pair.key)));
+    } else if (!pair.key.starts_with("split.") &&
+               !std::equal(known.encoded.begin(), known.encoded.end(), pair.encoded.begin(),
+                           pair.encoded.end())) {
+      return InvalidArgument(fmt::format("{}: metadata {}: its value differs from that in {}", name,
+                                         Printable(pair.key), sources_[known.part].name));
+    }
+  }
+  return OkStatus();
+}
+
+Status GgufParser::IndexTensors() {
+  for (size_t i = 0; i < file_.tensors_.size(); ++i) {
+    const TensorInfo& tensor = file_.tensors_[i];
+    const auto [entry, is_new] = file_.tensor_index_.emplace(tensor.name, i);
     if (!is_new) {
-      const TensorInfo& first = file.tensors_[other->second];
-      return InvalidArgument(fmt::format("{}: tensor {}: the name is there already, in {}",
-                                         sources[static_cast<size_t>(tensor.part)].name,
+      const TensorInfo& first = file_.tensors_[entry->second];
+      return InvalidArgument(fmt::format("{}: tensor {}: the name is there twice, first in {}",
+                                         sources_[static_cast<size_t>(tensor.part)].name,
                                          Printable(tensor.name),
-                                         sources[static_cast<size_t>(first.part)].name));
+                                         sources_[static_cast<size_t>(first.part)].name));
     }
   }
   return OkStatus();

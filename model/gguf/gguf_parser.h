@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,13 +19,14 @@ namespace shoal {
 // One part of a model after its own checks; views point into its bytes.
 struct GgufPart {
   uint32_t version = 0;
-  std::vector<GgufPair> metadata;  // keys are unique
+  std::vector<GgufPair> metadata;
   std::vector<TensorInfo> tensors;
 
   const GgufPair* Find(std::string_view key) const;
 };
 
-// Checks everything about a part but how it fits the others. `name` is what errors call the file.
+// Checks everything about a part but that keys and names are unique and that the parts fit
+// together. `name` is what errors call the file.
 Result<GgufPart> ReadGgufPart(std::span<const std::byte> bytes, const std::string& name);
 
 // "dir/name-00002-of-00003.gguf" is part 2 of 3 of "dir/name".
@@ -38,20 +40,34 @@ struct GgufPartName {
 // Nothing if the path does not end like that of a part.
 std::optional<GgufPartName> ParseGgufPartName(std::string_view path);
 
+// Joins the parts of a model. Belongs to the call that makes it.
 class GgufParser {
  public:
-  // Adds part number file.parts_.size() or, with `parts` = 1, the only one. `mapped_name` is what
-  // errors call it.
   static Result<GgufFile> FromFiles(const std::string& path);
   static Result<GgufFile> FromBytes(std::span<const std::byte> bytes, const std::string& name);
 
  private:
-  struct PartSource {
+  // Where a part comes from. Errors call it by its name.
+  struct Source {
     std::string name;
     std::span<const std::byte> bytes;
   };
-  // Checks that the parts fit together and fills all but parts_ of `file`.
-  static Status Join(const std::vector<PartSource>& sources, GgufFile& file);
+  // A pair that has been read: its bytes in the file, and the part it stands in.
+  struct KnownPair {
+    std::span<const std::byte> encoded;
+    size_t part;
+  };
+
+  // Fills all but path_ and parts_ of file_.
+  Status ReadParts();
+  Status AddMetadata(GgufPart& part, size_t index);
+  Status IndexTensors();
+  Status CheckTensorCount(const GgufPart& part, size_t index);
+
+  std::vector<Source> sources_;
+  GgufFile file_;
+  std::map<std::string_view, KnownPair> known_pairs_;
+  std::optional<int64_t> stated_tensors_;  // split.tensors.count of the parts so far
 };
 
 }  // namespace shoal

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 #include "model/gguf/gguf_cursor.h"
@@ -43,7 +42,8 @@ Result<uint32_t> ReadVersion(GgufCursor& cursor, std::span<const std::byte> file
                                std::min<size_t>(file.size(), 32));
   const GgufField magic_field("magic");
   if (start.starts_with(kSwappedMagic)) {
-    return cursor.NotSupported(magic_field, "the file is big-endian; only little-endian GGUF is");
+    return cursor.NotSupported(magic_field,
+                               "the file is big-endian; only little-endian files are supported");
   }
   if (!start.starts_with(kMagic)) {
     return cursor.Invalid(magic_field,
@@ -65,24 +65,6 @@ Result<uint32_t> ReadVersion(GgufCursor& cursor, std::span<const std::byte> file
                            kOldestVersion, kNewestVersion));
   }
   return version;
-}
-
-Result<std::vector<GgufPair>> ReadMetadata(GgufCursor& cursor, std::span<const std::byte> file,
-                                           uint64_t count) {
-  std::vector<GgufPair> pairs;
-  std::unordered_map<std::string_view, uint64_t> seen;
-  for (uint64_t i = 0; i < count; ++i) {
-    ASSIGN_OR_RETURN(GgufPair pair, ReadMetadataPair(cursor, file, i));
-    const auto [other, is_new] = seen.emplace(pair.key, i);
-    if (!is_new) {
-      const GgufField metadata("metadata");
-      return cursor.Invalid(
-          GgufField(metadata, pair.key),
-          fmt::format("the key is there twice, as pairs {} and {}", other->second, i));
-    }
-    pairs.push_back(std::move(pair));
-  }
-  return pairs;
 }
 
 // A tensor as its entry describes it; its bytes are not known to lie in the file yet.
@@ -159,29 +141,9 @@ Result<TensorEntry> ReadTensorEntry(GgufCursor& cursor, uint64_t index) {
   return entry;
 }
 
-Result<std::vector<TensorEntry>> ReadTensorEntries(GgufCursor& cursor, uint64_t count) {
-  std::vector<TensorEntry> entries;
-  entries.reserve(count);
-  std::unordered_map<std::string, uint64_t> seen;
-  for (uint64_t i = 0; i < count; ++i) {
-    ASSIGN_OR_RETURN(TensorEntry entry, ReadTensorEntry(cursor, i));
-    const auto [other, is_new] = seen.emplace(entry.info.name, i);
-    if (!is_new) {
-      const GgufField tensors("tensor");
-      return cursor.Invalid(
-          GgufField(tensors, entry.info.name),
-          fmt::format("the name is there twice, as tensors {} and {}", other->second, i));
-    }
-    entries.push_back(std::move(entry));
-  }
-  return entries;
-}
-
-Result<uint64_t> AlignmentOf(const GgufCursor& cursor, const std::vector<GgufPair>& metadata) {
-  const auto found = std::find_if(metadata.begin(), metadata.end(), [](const GgufPair& pair) {
-    return pair.key == "general.alignment";
-  });
-  if (found == metadata.end()) return kDefaultAlignment;
+Result<uint64_t> AlignmentOf(const GgufCursor& cursor, const GgufPart& part) {
+  const GgufPair* found = part.Find("general.alignment");
+  if (found == nullptr) return kDefaultAlignment;
   const GgufField field("metadata general.alignment");
   const auto* alignment = std::get_if<uint32_t>(&found->value);
   if (alignment == nullptr) {
@@ -254,9 +216,17 @@ Result<GgufPart> ReadGgufPart(std::span<const std::byte> bytes, const std::strin
                    cursor.Count("tensor count", GgufLimits::kMaxTensors, kMinTensorBytes));
   ASSIGN_OR_RETURN(const uint64_t pair_count,
                    cursor.Count("metadata count", GgufLimits::kMaxMetadataPairs, kMinPairBytes));
-  ASSIGN_OR_RETURN(part.metadata, ReadMetadata(cursor, bytes, pair_count));
-  ASSIGN_OR_RETURN(std::vector<TensorEntry> entries, ReadTensorEntries(cursor, tensor_count));
-  ASSIGN_OR_RETURN(const uint64_t alignment, AlignmentOf(cursor, part.metadata));
+  for (uint64_t i = 0; i < pair_count; ++i) {
+    ASSIGN_OR_RETURN(GgufPair pair, ReadMetadataPair(cursor, bytes, i));
+    part.metadata.push_back(std::move(pair));
+  }
+  std::vector<TensorEntry> entries;
+  entries.reserve(tensor_count);
+  for (uint64_t i = 0; i < tensor_count; ++i) {
+    ASSIGN_OR_RETURN(TensorEntry entry, ReadTensorEntry(cursor, i));
+    entries.push_back(std::move(entry));
+  }
+  ASSIGN_OR_RETURN(const uint64_t alignment, AlignmentOf(cursor, part));
   RETURN_IF_ERROR(PlaceTensors(cursor, bytes, alignment, entries));
   part.tensors.reserve(entries.size());
   for (TensorEntry& entry : entries) part.tensors.push_back(std::move(entry.info));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,15 @@ struct Manifest {
   int64_t tensor_bytes() const;
 };
 
+// Is told the bytes of each chunk that has been hashed, from the pool's threads and at any time.
+using HashProgress = std::function<void(int64_t chunk_bytes)>;
+
 // Hashes all of the file, in parallel on `pool`; reads every byte once.
-Manifest BuildManifest(const GgufFile& file, ThreadPool& pool);
+Manifest BuildManifest(const GgufFile& file, ThreadPool& pool, const HashProgress& progress = {});
+
+// What `hash` has to be for the rest of the manifest: for whoever gets one from elsewhere.
+// REQUIRES tensors sorted by name.
+Sha256Digest HashOf(const Manifest& manifest);
 
 // A cheap identity for processes that map the same local file: over the metadata and every tensor's
 // name, type, shape and its first and last 4 KiB, so it costs milliseconds rather than a pass

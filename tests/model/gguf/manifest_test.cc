@@ -1,0 +1,202 @@
+// Proves that a model's identity depends on names, types, shapes, bytes and metadata and on nothing
+// else: not on the split into parts, the order of tensors, padding, the file's name or the number
+// of threads. Oracle for the hash: the canonical form of the header, written out here
+// independently.
+#include "model/gguf/manifest.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <set>
+#include <string>
+
+#include "tests/support/gguf_builder.h"
+#include "tests/support/temp_dir.h"
+
+namespace shoal {
+namespace {
+
+Manifest ManifestOf(const GgufFile& file, int threads = 2) {
+  ThreadPool pool(threads);
+  return BuildManifest(file, pool);
+}
+
+GgufFile Parse(const BuiltGguf& built) {
+  auto file = GgufFile::Parse(built.span(), "test.gguf");
+  CHECK(file.ok(), file.ok() ? "" : file.error().message);
+  return std::move(file).value();
+}
+
+std::string HashOfBuilt(const GgufBuilder& builder) {
+  const BuiltGguf built = builder.Build();
+  return ToHex(ManifestOf(Parse(built)).hash);
+}
+
+std::string QuickOfBuilt(const GgufBuilder& builder) {
+  const BuiltGguf built = builder.Build();
+  return ToHex(QuickIdentity(Parse(built)));
+}
+
+std::string Digest(const std::string& text) {
+  const Sha256Digest digest = Sha256Of(std::as_bytes(std::span(text)));
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+}
+
+std::string Raw(const Sha256Digest& digest) {
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+}
+
+TEST(Manifest, HashesTheDocumentedForm) {
+  const std::string b_bytes(kChunkBytes + 4, 'b');
+  GgufBuilder builder;
+  builder.AddString("z", "last");
+  builder.AddUint16("split.count", 1);
+  builder.AddRaw("m", GgufTypeNumber::kArray,
+                 EncodeArray(GgufTypeNumber::kBool, {"\1", std::string(1, '\0')}));
+  builder.AddTensor("b", TensorType::kF32, {kChunkBytes / 4 + 1}, b_bytes);
+  builder.AddTensor("a", TensorType::kF16, {2, 1}, "1234");
+  const BuiltGguf built = builder.Build();
+  const GgufFile file = Parse(built);
+  const Manifest manifest = ManifestOf(file);
+
+  const std::string metadata =
+      Digest("shoal metadata 1\n" + EncodeString("m") + Encode(uint32_t{9}) + Encode(uint32_t{7}) +
+             Encode(uint64_t{2}) + std::string("\1\0", 2) + EncodeString("z") +
+             Encode(uint32_t{8}) + EncodeString("last"));
+  const std::string a_head = EncodeString("a") + Encode(uint32_t{1}) + Encode(uint32_t{2}) +
+                             Encode(uint64_t{2}) + Encode(uint64_t{1}) + Encode(uint64_t{4});
+  const std::string b_head = EncodeString("b") + Encode(uint32_t{0}) + Encode(uint32_t{1}) +
+                             Encode(uint64_t{kChunkBytes / 4 + 1}) +
+                             Encode(uint64_t{kChunkBytes + 4});
+  const std::string whole =
+      Digest("shoal manifest 1\n" + metadata + Encode(uint64_t{2}) + a_head + Encode(uint64_t{1}) +
+             Digest("1234") + b_head + Encode(uint64_t{2}) +
+             Digest(b_bytes.substr(0, kChunkBytes)) + Digest("bbbb"));
+  const std::string quick = Digest("shoal quick identity 1\n" + metadata + Encode(uint64_t{2}) +
+                                   a_head + "12341234" + b_head + b_bytes.substr(0, 2 * 4096));
+  EXPECT_EQ(Raw(manifest.metadata_hash), metadata);
+  EXPECT_EQ(Raw(manifest.hash), whole);
+  EXPECT_EQ(HashOf(manifest), manifest.hash);
+  EXPECT_EQ(Raw(QuickIdentity(file)), quick);
+  ASSERT_EQ(manifest.tensors.size(), 2U);
+  EXPECT_EQ(manifest.tensors[1].chunks.size(), 2U);
+  EXPECT_EQ(manifest.tensor_bytes(), kChunkBytes + 8);
+}
+
+TEST(Manifest, DoesNotDependOnOrderPaddingThreadsOrName) {
+  GgufBuilder one;
+  one.AddString("k", "v");
+  one.AddUint32("n", 5);
+  one.AddTensor("a", TensorType::kF32, {3});
+  one.AddTensor("b", TensorType::kF32, {9});
+  GgufBuilder other;
+  other.alignment = 256;  // more padding than the format's 32 needs, a multiple of it
+  other.AddUint32("n", 5);
+  other.AddString("k", "v");
+  other.AddTensor("b", TensorType::kF32, {9});
+  other.AddTensor("a", TensorType::kF32, {3});
+  // The data section begins at the file's alignment, so it has to begin at a multiple of both.
+  const BuiltGguf first = one.Build();
+  BuiltGguf second = other.Build();
+  const size_t header_end = second.fields.at("tensor a offset").offset + 8;
+  const size_t data = second.fields.at("tensor b data").offset;
+  second.bytes.erase((header_end + 31) / 32 * 32, data - (header_end + 31) / 32 * 32);
+  EXPECT_NE(first.bytes, second.bytes);
+  const GgufFile first_file = Parse(first);
+  const GgufFile second_file = Parse(second);
+  for (const int threads : {1, 2, 5}) {
+    EXPECT_EQ(ToHex(ManifestOf(first_file, threads).hash),
+              ToHex(ManifestOf(second_file, threads).hash));
+  }
+  EXPECT_EQ(QuickIdentity(first_file), QuickIdentity(second_file));
+}
+
+TEST(Manifest, DoesNotDependOnTheSplitIntoParts) {
+  TempDir dir;
+  GgufBuilder whole;
+  whole.AddString("general.architecture", "llama");
+  whole.AddTensor("a", TensorType::kF32, {3});
+  whole.AddTensor("b", TensorType::kF32, {9});
+  GgufBuilder parts[2];
+  parts[0].AddString("general.architecture", "llama");
+  parts[0].AddTensor("b", TensorType::kF32, {9});
+  parts[1].AddTensor("a", TensorType::kF32, {3});
+  for (uint16_t i = 0; i < 2; ++i) {
+    parts[i].AddUint16("split.no", i);
+    parts[i].AddUint16("split.count", 2);
+    parts[i].AddInt32("split.tensors.count", 2);
+  }
+  dir.Write("m-00001-of-00002.gguf", parts[0].Build().bytes);
+  dir.Write("m-00002-of-00002.gguf", parts[1].Build().bytes);
+  auto split = GgufFile::Open(dir.path() + "/m-00002-of-00002.gguf");
+  ASSERT_TRUE(split.ok()) << split.error().message;
+  EXPECT_EQ(ToHex(ManifestOf(*split).hash), HashOfBuilt(whole));
+  EXPECT_EQ(ToHex(QuickIdentity(*split)), QuickOfBuilt(whole));
+}
+
+TEST(Manifest, DependsOnEverythingElse) {
+  const std::string bytes = "0123456789abcdef";
+  const std::vector<std::function<void(GgufBuilder&)>> variants = {
+      [&](GgufBuilder& b) { b.AddTensor("a", TensorType::kF32, {4}, bytes); },
+      [&](GgufBuilder& b) { b.AddTensor("b", TensorType::kF32, {4}, bytes); },
+      [&](GgufBuilder& b) {
+        b.AddTensor("a", TensorType::kF32, {4, 1}, bytes);
+      },
+      [&](GgufBuilder& b) {
+        b.AddTensor("a", TensorType::kF32, {2, 2}, bytes);
+      },
+      [&](GgufBuilder& b) { b.AddTensor("a", TensorType::kF16, {8}, bytes); },
+      [&](GgufBuilder& b) { b.AddTensor("a", TensorType::kBF16, {8}, bytes); },
+      [&](GgufBuilder& b) { b.AddTensor("a", TensorType::kF32, {4}, "0123456789abcdeF"); },
+      [&](GgufBuilder& b) {
+        b.AddTensor("a", TensorType::kF32, {4}, bytes);
+        b.AddString("k", "w");
+      },
+      [&](GgufBuilder& b) {
+        b.AddTensor("a", TensorType::kF32, {4}, bytes);
+        b.AddUint32("n", 1);
+      },
+      [&](GgufBuilder& b) {
+        b.AddTensor("a", TensorType::kF32, {4}, bytes);
+        b.AddInt32("n", 1);
+      },
+  };
+  std::set<std::string> hashes;
+  std::set<std::string> quick;
+  for (const auto& variant : variants) {
+    GgufBuilder builder;
+    builder.AddString("general.architecture", "llama");
+    variant(builder);
+    hashes.insert(HashOfBuilt(builder));
+    quick.insert(QuickOfBuilt(builder));
+  }
+  EXPECT_EQ(hashes.size(), variants.size());
+  EXPECT_EQ(quick.size(), variants.size());
+}
+
+TEST(Manifest, SeesEveryByteWhereTheQuickIdentityDoesNot) {
+  GgufBuilder builder;
+  builder.AddTensor("a", TensorType::kF32, {100'000});
+  BuiltGguf built = builder.Build();
+  const std::string hash = ToHex(ManifestOf(Parse(built)).hash);
+  const std::string quick = ToHex(QuickIdentity(Parse(built)));
+  built.bytes[built.fields.at("tensor a data").offset + 200'000] ^= 1;
+  EXPECT_NE(ToHex(ManifestOf(Parse(built)).hash), hash);
+  EXPECT_EQ(ToHex(QuickIdentity(Parse(built))), quick);
+}
+
+TEST(Manifest, ProgressAddsUp) {
+  GgufBuilder builder;
+  builder.AddTensor("a", TensorType::kF32, {kChunkBytes});
+  builder.AddTensor("b", TensorType::kF32, {10});
+  const BuiltGguf built = builder.Build();
+  ThreadPool pool(2);
+  std::atomic<int64_t> bytes = 0;
+  const Manifest manifest =
+      BuildManifest(Parse(built), pool, [&bytes](int64_t chunk) { bytes += chunk; });
+  EXPECT_EQ(bytes.load(), manifest.tensor_bytes());
+}
+
+}  // namespace
+}  // namespace shoal
