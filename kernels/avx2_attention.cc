@@ -1,0 +1,171 @@
+// Attention for AVX2. Scores and weighted values are the same product, out += a * b, with b a page
+// of f16: rows are query heads, lanes are keys (K is stored transposed) or dimensions of a value.
+#include "kernels/attention_tiles.h"
+#include "kernels/avx2.h"
+#include "kernels/avx2_math.h"
+
+#if defined(__x86_64__)
+
+namespace shoal::kernels::avx2 {
+
+namespace {
+
+constexpr int32_t kLanes = 8;
+
+// out[r, c] = start + sum over i of a[r, i] * b[i, c] for kRows rows and kVectors vectors of
+// columns; start is 0, or out[r, c] * rescale[r] if there is a rescale.
+template <int kRows, int kVectors>
+SHOAL_TARGET_AVX2 inline void Product(const float* a, int64_t a_stride, const uint16_t* b,
+                                      int64_t b_stride, int32_t depth, const float* rescale,
+                                      float* out, int64_t out_stride) {
+  __m256 acc[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      acc[r][v] = rescale == nullptr
+                      ? _mm256_setzero_ps()
+                      : _mm256_mul_ps(_mm256_loadu_ps(out + r * out_stride + v * kLanes),
+                                      _mm256_set1_ps(rescale[r]));
+    }
+  }
+  for (int32_t i = 0; i < depth; ++i) {
+    __m256 columns[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      const uint16_t* from = b + i * b_stride + v * kLanes;
+      columns[v] = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const __m256 factor = _mm256_broadcast_ss(a + r * a_stride + i);
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = _mm256_fmadd_ps(factor, columns[v], acc[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      _mm256_storeu_ps(out + r * out_stride + v * kLanes, acc[r][v]);
+    }
+  }
+}
+
+// The columns that do not fill a vector.
+SHOAL_TARGET_AVX2 void ProductTail(int32_t rows, const float* a, int64_t a_stride,
+                                   const uint16_t* b, int64_t b_stride, int32_t depth,
+                                   int32_t columns, const float* rescale, float* out,
+                                   int64_t out_stride) {
+  for (int32_t r = 0; r < rows; ++r) {
+    for (int32_t c = 0; c < columns; ++c) {
+      float acc = out[r * out_stride + c] * rescale[r];
+      for (int32_t i = 0; i < depth; ++i) {
+        acc = __builtin_fmaf(a[r * a_stride + i], _cvtsh_ss(b[i * b_stride + c]), acc);
+      }
+      out[r * out_stride + c] = acc;
+    }
+  }
+}
+
+// Scores [rows, kKvPageTokens] to weights p in place; moves max and sum on and writes the factor by
+// which sums and values so far shrink.
+template <int kRows>
+SHOAL_TARGET_AVX2 inline void Softmax(const AttentionPage& page, float* scores, float* max,
+                                      float* sum, float* rescale) {
+  constexpr int kVectors = kKvPageTokens / kLanes;
+  const __m256 minus_infinity = _mm256_set1_ps(-__builtin_inff());
+  __m256 visible[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    const __m256i key =
+        _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(v * kLanes));
+    visible[v] = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(page.visible), key));
+  }
+  alignas(32) float old_minus_new[kLanes] = {};
+  for (int r = 0; r < kRows; ++r) {
+    __m256 most = minus_infinity;
+    for (int v = 0; v < kVectors; ++v) {
+      const __m256 score = _mm256_loadu_ps(scores + r * kKvPageTokens + v * kLanes);
+      most = _mm256_max_ps(_mm256_blendv_ps(minus_infinity, score, visible[v]), most);
+    }
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    half = _mm_max_ss(half, _mm_movehdup_ps(half));
+    half = _mm_max_ss(half, _mm_set_ss(max[r]));
+    old_minus_new[r] = max[r] - _mm_cvtss_f32(half);
+    max[r] = _mm_cvtss_f32(half);
+  }
+  _mm256_storeu_ps(rescale, Exp8(_mm256_load_ps(old_minus_new)));
+  for (int r = 0; r < kRows; ++r) {
+    __m256 p[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      float* score = scores + r * kKvPageTokens + v * kLanes;
+      p[v] = Exp8(_mm256_sub_ps(_mm256_loadu_ps(score), _mm256_set1_ps(max[r])));
+      p[v] = _mm256_and_ps(p[v], visible[v]);
+      _mm256_storeu_ps(score, p[v]);
+    }
+    const float added = SumOfPartials(_mm256_add_ps(p[0], p[2]), _mm256_add_ps(p[1], p[3]));
+    sum[r] = __builtin_fmaf(sum[r], rescale[r], added);
+  }
+}
+
+// Takes one page into kRows rows of the tile that see the same of its keys.
+template <int kRows>
+SHOAL_TARGET_AVX2 void TakePageOfRows(const AttentionPage& page, AttentionTile& tile, int32_t row) {
+  constexpr int kVectors = kRows <= 3 ? 4 : 2;
+  constexpr int kColumns = kVectors * kLanes;
+  alignas(32) float p[kRows * kKvPageTokens];
+  alignas(32) float rescale[kLanes];
+  const float* q = tile.q + row * tile.stride;
+  for (int32_t c = 0; c < kKvPageTokens; c += kColumns) {
+    Product<kRows, kVectors>(q, tile.stride, page.k + c, kKvPageTokens, page.head_dim, nullptr,
+                             p + c, kKvPageTokens);
+  }
+  Softmax<kRows>(page, p, tile.max + row, tile.sum + row, rescale);
+  float* o = tile.o + row * tile.stride;
+  int32_t d = 0;
+  for (; d + kColumns <= page.head_dim; d += kColumns) {
+    Product<kRows, kVectors>(p, kKvPageTokens, page.v + d, page.head_dim, page.visible, rescale,
+                             o + d, tile.stride);
+  }
+  for (; d + kLanes <= page.head_dim; d += kLanes) {
+    Product<kRows, 1>(p, kKvPageTokens, page.v + d, page.head_dim, page.visible, rescale, o + d,
+                      tile.stride);
+  }
+  if (d < page.head_dim) {
+    ProductTail(kRows, p, kKvPageTokens, page.v + d, page.head_dim, page.visible, page.head_dim - d,
+                rescale, o + d, tile.stride);
+  }
+}
+
+void TakePage(const AttentionPage& page, AttentionTile& tile, int32_t row, int32_t rows) {
+  switch (rows) {
+    case 1: return TakePageOfRows<1>(page, tile, row);
+    case 2: return TakePageOfRows<2>(page, tile, row);
+    case 3: return TakePageOfRows<3>(page, tile, row);
+    case 4: return TakePageOfRows<4>(page, tile, row);
+    case 5: return TakePageOfRows<5>(page, tile, row);
+    default: return TakePageOfRows<kMaxGroupRows>(page, tile, row);
+  }
+}
+
+SHOAL_TARGET_AVX2 void Multiply(const float* x, int32_t n, float factor, float* out) {
+  int32_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    _mm256_storeu_ps(out + i, _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(factor)));
+  }
+  for (; i < n; ++i) out[i] = x[i] * factor;
+}
+
+SHOAL_TARGET_AVX2 void Divide(const float* x, int32_t n, float divisor, float* out) {
+  int32_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    _mm256_storeu_ps(out + i, _mm256_div_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(divisor)));
+  }
+  for (; i < n; ++i) out[i] = x[i] / divisor;
+}
+
+}  // namespace
+
+void Attend(const AttentionShape& shape, const float* q, int64_t tokens, int64_t first_position,
+            const std::byte* const* pages, int32_t kv_head, float* out) {
+  AttendByTiles({TakePage, Multiply, Divide}, shape, q, tokens, first_position, pages, kv_head,
+                out);
+}
+
+}  // namespace shoal::kernels::avx2
+
+#endif

@@ -1,0 +1,220 @@
+// Everything but products and attention, for AVX2.
+#include "kernels/avx2.h"
+#include "kernels/avx2_math.h"
+#include "kernels/portable_math.h"
+
+#if defined(__x86_64__)
+
+namespace shoal::kernels::avx2 {
+
+namespace {
+
+constexpr int64_t kLanes = 8;
+
+SHOAL_TARGET_AVX2 inline __m256 Absolute(__m256 x) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0F), x);
+}
+
+SHOAL_TARGET_AVX2 inline float MaxOfLanes(__m256 x) {
+  __m128 half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+
+// The largest |x| of 32 values, or `largest` if that is larger; NaN is passed over.
+SHOAL_TARGET_AVX2 inline __m256 LargestOf32(const float* x, __m256 largest) {
+  for (int i = 0; i < 4; ++i) {
+    largest = _mm256_max_ps(Absolute(_mm256_loadu_ps(x + i * kLanes)), largest);
+  }
+  return largest;
+}
+
+// x * inverse rounded into [-127, 127]; NaN gives -127.
+SHOAL_TARGET_AVX2 inline __m256i Quantize8(const float* x, __m256 inverse) {
+  const __m256 value = _mm256_mul_ps(_mm256_loadu_ps(x), inverse);
+  const __m256 low = _mm256_max_ps(value, _mm256_set1_ps(-127.0F));
+  return _mm256_cvtps_epi32(_mm256_min_ps(low, _mm256_set1_ps(127.0F)));
+}
+
+// Quantizes 32 values; lanes 0 and 1 of the result are the sums of the first and last 16.
+SHOAL_TARGET_AVX2 inline __m128i Quantize32(const float* x, float inverse, int8_t* values) {
+  const __m256 factor = _mm256_set1_ps(inverse);
+  const __m256i a = Quantize8(x, factor);
+  const __m256i b = Quantize8(x + 8, factor);
+  const __m256i c = Quantize8(x + 16, factor);
+  const __m256i d = Quantize8(x + 24, factor);
+  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  // The packs work in 128-bit halves: put their groups of four values back in order.
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(values),
+                      _mm256_permutevar8x32_epi32(bytes, order));
+  __m256i sums = _mm256_hadd_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d));
+  sums = _mm256_hadd_epi32(sums, sums);
+  return _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+}
+
+inline float InverseScale(float largest) {
+  return largest >= kSmallestQuantized ? 127.0F / largest : 0.0F;
+}
+
+// Eight pairs (a, b) by eight angles.
+SHOAL_TARGET_AVX2 inline void Rotate8(float* a, float* b, const float* cos, const float* sin) {
+  const __m256 x = _mm256_loadu_ps(a);
+  const __m256 y = _mm256_loadu_ps(b);
+  const __m256 c = _mm256_loadu_ps(cos);
+  const __m256 s = _mm256_loadu_ps(sin);
+  _mm256_storeu_ps(a, _mm256_fmsub_ps(x, c, _mm256_mul_ps(y, s)));
+  _mm256_storeu_ps(b, _mm256_fmadd_ps(x, s, _mm256_mul_ps(y, c)));
+}
+
+// Four adjacent pairs by four angles.
+SHOAL_TARGET_AVX2 inline void RotateAdjacent4(float* pairs, const float* cos, const float* sin) {
+  const __m256 x = _mm256_loadu_ps(pairs);  // a0 b0 a1 b1 ...
+  const __m128 c = _mm_loadu_ps(cos);
+  const __m128 s = _mm_loadu_ps(sin);
+  const __m256 cos_sin = _mm256_set_m128(_mm_unpackhi_ps(c, s), _mm_unpacklo_ps(c, s));
+  const __m256 sin_cos = _mm256_permute_ps(cos_sin, 0xB1);
+  const __m256 b_part = _mm256_mul_ps(_mm256_movehdup_ps(x), sin_cos);
+  _mm256_storeu_ps(pairs, _mm256_fmaddsub_ps(_mm256_moveldup_ps(x), cos_sin, b_part));
+}
+
+SHOAL_TARGET_AVX2 inline void Rotate(float* a, float* b, float cos, float sin) {
+  const float rotated = __builtin_fmaf(*a, cos, -(*b * sin));
+  *b = __builtin_fmaf(*a, sin, *b * cos);
+  *a = rotated;
+}
+
+SHOAL_TARGET_AVX2 inline __m128i ToHalves(__m256 x) {
+  return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+SHOAL_TARGET_AVX2 inline uint16_t ToHalf(float x) {
+  return static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+}  // namespace
+
+SHOAL_TARGET_AVX2 void QuantizeBy32(const float* x, int64_t cols, int8_t* values, float* scales,
+                                    int32_t* sums, float* scaled_sums) {
+  for (int64_t b = 0; b < cols / 32; ++b) {
+    const float largest = MaxOfLanes(LargestOf32(x + b * 32, _mm256_setzero_ps()));
+    const __m128i halves = Quantize32(x + b * 32, InverseScale(largest), values + b * 32);
+    scales[b] = largest / 127.0F;
+    sums[b] = _mm_cvtsi128_si32(halves) + _mm_extract_epi32(halves, 1);
+    scaled_sums[b] = scales[b] * static_cast<float>(sums[b]);
+  }
+}
+
+SHOAL_TARGET_AVX2 void QuantizeBy256(const float* x, int64_t cols, int8_t* values, float* scales,
+                                     int32_t* sums, int16_t* sums16) {
+  for (int64_t b = 0; b < cols / 256; ++b) {
+    __m256 lanes = _mm256_setzero_ps();
+    for (int64_t i = 0; i < 256; i += 32) lanes = LargestOf32(x + b * 256 + i, lanes);
+    const float largest = MaxOfLanes(lanes);
+    scales[b] = largest / 127.0F;
+    const float inverse = InverseScale(largest);
+    for (int64_t j = b * 8; j < b * 8 + 8; ++j) {
+      const __m128i halves = Quantize32(x + j * 32, inverse, values + j * 32);
+      const int32_t first = _mm_cvtsi128_si32(halves);
+      const int32_t second = _mm_extract_epi32(halves, 1);
+      sums16[2 * j] = static_cast<int16_t>(first);
+      sums16[2 * j + 1] = static_cast<int16_t>(second);
+      sums[j] = first + second;
+    }
+  }
+}
+
+SHOAL_TARGET_AVX2 void RmsNorm(const float* x, const float* weight, int64_t n, float epsilon,
+                               float* out) {
+  __m256 partial0to7 = _mm256_setzero_ps();
+  __m256 partial8to15 = _mm256_setzero_ps();
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const __m256 a = _mm256_loadu_ps(x + i);
+    const __m256 b = _mm256_loadu_ps(x + i + kLanes);
+    partial0to7 = _mm256_fmadd_ps(a, a, partial0to7);
+    partial8to15 = _mm256_fmadd_ps(b, b, partial8to15);
+  }
+  if (i < n) {
+    float partial[16];
+    _mm256_storeu_ps(partial, partial0to7);
+    _mm256_storeu_ps(partial + kLanes, partial8to15);
+    for (; i < n; ++i) partial[i % 16] = __builtin_fmaf(x[i], x[i], partial[i % 16]);
+    partial0to7 = _mm256_loadu_ps(partial);
+    partial8to15 = _mm256_loadu_ps(partial + kLanes);
+  }
+  const float mean = SumOfPartials(partial0to7, partial8to15) / static_cast<float>(n);
+  const float inverse = 1.0F / __builtin_sqrtf(mean + epsilon);
+  for (i = 0; i + kLanes <= n; i += kLanes) {
+    const __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(inverse));
+    _mm256_storeu_ps(out + i, _mm256_mul_ps(scaled, _mm256_loadu_ps(weight + i)));
+  }
+  for (; i < n; ++i) out[i] = (x[i] * inverse) * weight[i];
+}
+
+SHOAL_TARGET_AVX2 void Add(float* x, const float* y, int64_t n) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    _mm256_storeu_ps(x + i, _mm256_add_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  }
+  for (; i < n; ++i) x[i] += y[i];
+}
+
+SHOAL_TARGET_AVX2 void SiluMultiply(float* gate, const float* up, int64_t n) {
+  const __m256 one = _mm256_set1_ps(1.0F);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const __m256 x = _mm256_loadu_ps(gate + i);
+    const __m256 exp = Exp8(_mm256_xor_ps(x, _mm256_set1_ps(-0.0F)));
+    const __m256 silu = _mm256_div_ps(x, _mm256_add_ps(one, exp));
+    _mm256_storeu_ps(gate + i, _mm256_mul_ps(silu, _mm256_loadu_ps(up + i)));
+  }
+  for (; i < n; ++i) gate[i] = (gate[i] / (1.0F + ExpF(-gate[i]))) * up[i];
+}
+
+SHOAL_TARGET_AVX2 void RopeAdjacent(float* x, const float* cos, const float* sin, int32_t heads,
+                                    int32_t head_dim, int32_t rope_dim) {
+  for (int32_t h = 0; h < heads; ++h, x += head_dim) {
+    int32_t i = 0;
+    for (; i + 4 <= rope_dim / 2; i += 4) RotateAdjacent4(x + 2 * i, cos + i, sin + i);
+    for (; i < rope_dim / 2; ++i) Rotate(x + 2 * i, x + 2 * i + 1, cos[i], sin[i]);
+  }
+}
+
+SHOAL_TARGET_AVX2 void RopeHalves(float* x, const float* cos, const float* sin, int32_t heads,
+                                  int32_t head_dim, int32_t rope_dim) {
+  const int32_t half = rope_dim / 2;
+  for (int32_t h = 0; h < heads; ++h, x += head_dim) {
+    int32_t i = 0;
+    for (; i + kLanes <= half; i += kLanes) Rotate8(x + i, x + half + i, cos + i, sin + i);
+    for (; i < half; ++i) Rotate(x + i, x + half + i, cos[i], sin[i]);
+  }
+}
+
+SHOAL_TARGET_AVX2 void StoreKv(const AttentionShape& shape, const float* k, const float* v,
+                               std::byte* page, int32_t slot) {
+  const int32_t head_dim = shape.head_dim;
+  uint16_t* head_page = reinterpret_cast<uint16_t*>(page);
+  for (int32_t h = 0; h < shape.kv_heads; ++h) {
+    uint16_t* to_k = head_page + slot;  // a column
+    uint16_t* to_v = head_page + int64_t{head_dim} * kKvPageTokens + int64_t{slot} * head_dim;
+    int32_t d = 0;
+    for (; d + kLanes <= head_dim; d += kLanes) {
+      alignas(16) uint16_t column[kLanes];
+      _mm_store_si128(reinterpret_cast<__m128i*>(column), ToHalves(_mm256_loadu_ps(k + d)));
+      for (int i = 0; i < kLanes; ++i) to_k[(d + i) * kKvPageTokens] = column[i];
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to_v + d), ToHalves(_mm256_loadu_ps(v + d)));
+    }
+    for (; d < head_dim; ++d) {
+      to_k[d * kKvPageTokens] = ToHalf(k[d]);
+      to_v[d] = ToHalf(v[d]);
+    }
+    k += head_dim;
+    v += head_dim;
+    head_page += int64_t{2} * head_dim * kKvPageTokens;
+  }
+}
+
+}  // namespace shoal::kernels::avx2
+
+#endif

@@ -1,0 +1,18 @@
+// The constants of ExpF (kernels/portable_math.cc says what each does) for its vector versions.
+#pragma once
+
+namespace shoal::kernels::exp_constants {
+
+constexpr float kMagic = 0x1.8p23F;
+constexpr float kLog2E = 0x1.715476p0F;
+constexpr float kLn2High = 0x1.62e43p-1F;
+constexpr float kLn2Low = -0x1.05c61p-29F;
+constexpr float kC2 = 0x1.fffffcp-2F;
+constexpr float kC3 = 0x1.55548cp-3F;
+constexpr float kC4 = 0x1.555858p-5F;
+constexpr float kC5 = 0x1.123dep-7F;
+constexpr float kC6 = 0x1.6ac74ap-10F;
+constexpr float kMaxX = 0x1.62e42ep6F;
+constexpr float kMinX = -0x1.5d589ep6F;
+
+}  // namespace shoal::kernels::exp_constants
