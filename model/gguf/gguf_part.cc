@@ -24,12 +24,12 @@ constexpr uint64_t kMinPairBytes = 8 + 1 + 4 + 1;
 constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 4 + 8;
 
 std::string_view HintAtContents(std::string_view start) {
+  if (start.size() > 8 && start[8] == '{') return "; it looks like a safetensors file";
   if (start.starts_with("<")) return "; it looks like a web page";
   if (start.starts_with("version https://git-lfs")) {
     return "; it is a Git LFS pointer, the model itself was not downloaded";
   }
   if (start.starts_with("PK")) return "; it looks like a zip or PyTorch file";
-  if (start.size() > 8 && start[8] == '{') return "; it looks like a safetensors file";
   if (start.starts_with("lmgg") || start.starts_with("tjgg") || start.starts_with("fmgg")) {
     return "; it is from before GGUF, convert the model again";
   }
