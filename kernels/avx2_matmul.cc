@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kBlock = 32;  // k per block
 constexpr int kPieces = 8;      // k per block, in fours
 constexpr int kHalves = 2;      // vectors of 8 rows per group
+constexpr int kTileTokens = 4;  // as many as registers hold the sums of, for one group
 
 template <TensorType kType>
 constexpr bool kHasMinimum = kType == TensorType::kQ4_1;
@@ -36,6 +37,9 @@ SHOAL_TARGET_AVX2 inline __m256 LoadHalves(const std::byte* from) {
 SHOAL_TARGET_AVX2 inline __m256i BroadcastFour(const int8_t* values) {
   return _mm256_castps_si256(_mm256_broadcast_ss(reinterpret_cast<const float*>(values)));
 }
+
+// Keeps GCC from turning a chain of additions into a tree, for which it then lacks registers.
+SHOAL_TARGET_AVX2 inline void KeepOrder(__m256i& sum) { __asm__("" : "+x"(sum)); }
 
 // The int32 dot products of one block: 16 rows by kTokens tokens. x: values of the block's first k.
 template <TensorType kType, int kTokens>
@@ -64,6 +68,7 @@ SHOAL_TARGET_AVX2 inline void DotBlock(const std::byte* quants, const int8_t* x,
           for (int h = 0; h < kHalves; ++h) {
             const __m256i pair = _mm256_maddubs_epi16(w[h], a);
             pairs[t][h] = p + nibble == 0 ? pair : _mm256_add_epi16(pairs[t][h], pair);
+            KeepOrder(pairs[t][h]);
           }
         }
       }
@@ -94,72 +99,108 @@ SHOAL_TARGET_AVX2 inline void DotBlock(const std::byte* quants, const int8_t* x,
           const __m256i pair = _mm256_maddubs_epi16(w[h], _mm256_sign_epi8(a, q[h]));
           const __m256i dot = _mm256_madd_epi16(pair, ones);
           dots[t][h] = p == 0 ? dot : _mm256_add_epi32(dots[t][h], dot);
+          KeepOrder(dots[t][h]);
         }
       }
     }
   }
 }
 
-// One group of rows by kTokens tokens, starting at token `first`. Writes `rows` outputs per token.
-template <TensorType kType, int kTokens>
-SHOAL_TARGET_AVX2 void MultiplyTile(const std::byte* group, int64_t cols, const Activations& x,
-                                    int64_t first, int64_t rows, float* out, int64_t out_stride) {
+// kGroups groups of rows by kTokens tokens, of which x and out hold the first. Several groups are
+// as many streams through memory, which one core needs to use all of its bandwidth.
+// `rows` of the groups exist, the last group has at least one.
+template <TensorType kType, int kGroups, int kTokens>
+SHOAL_TARGET_AVX2 void MultiplyTile(const std::byte* groups, int64_t cols, const Activations& x,
+                                    int64_t rows, float* out, int64_t out_stride) {
   const int64_t blocks = cols / kBlock;
-  const int8_t* values = x.values + first * cols;
-  const float* scales = x.scales + first * blocks;
-  const int32_t* sums = x.sums + first * blocks;
-  const float* scaled_sums = x.scaled_sums + first * blocks;
-  __m256 acc[kTokens][kHalves];
-#pragma GCC unroll 8
-  for (int t = 0; t < kTokens; ++t) acc[t][0] = acc[t][1] = _mm256_setzero_ps();
-
+  __m256 acc[kGroups][kTokens][kHalves];
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups; ++g) {
+#pragma GCC unroll 4
+    for (int t = 0; t < kTokens; ++t) acc[g][t][0] = acc[g][t][1] = _mm256_setzero_ps();
+  }
   for (int64_t b = 0; b < blocks; ++b) {
-    const std::byte* record = group + b * kRecordBytes<kType>;
-    __m256i dots[kTokens][kHalves];
-    DotBlock<kType, kTokens>(record + kScaleBytes<kType>, values + b * kBlock, cols, sums + b,
-                             blocks, dots);
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) {
+      const std::byte* record = groups + (g * blocks + b) * kRecordBytes<kType>;
+      __m256i dots[kTokens][kHalves];
+      DotBlock<kType, kTokens>(record + kScaleBytes<kType>, x.values + b * kBlock, cols, x.sums + b,
+                               blocks, dots);
 #pragma GCC unroll 2
-    for (int h = 0; h < kHalves; ++h) {
-      const __m256 d = LoadHalves(record + 16 * h);
-#pragma GCC unroll 8
-      for (int t = 0; t < kTokens; ++t) {
-        const __m256 scale = _mm256_mul_ps(d, _mm256_broadcast_ss(scales + t * blocks + b));
-        acc[t][h] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dots[t][h]), acc[t][h]);
-      }
-      if constexpr (kHasMinimum<kType>) {
-        const __m256 m = LoadHalves(record + 32 + 16 * h);
-#pragma GCC unroll 8
+      for (int h = 0; h < kHalves; ++h) {
+        const __m256 d = LoadHalves(record + 16 * h);
+#pragma GCC unroll 4
         for (int t = 0; t < kTokens; ++t) {
-          const __m256 sum = _mm256_broadcast_ss(scaled_sums + t * blocks + b);
-          acc[t][h] = _mm256_fmadd_ps(m, sum, acc[t][h]);
+          const __m256 scale = _mm256_mul_ps(d, _mm256_broadcast_ss(x.scales + t * blocks + b));
+          acc[g][t][h] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dots[t][h]), acc[g][t][h]);
+        }
+        if constexpr (kHasMinimum<kType>) {
+          const __m256 m = LoadHalves(record + 32 + 16 * h);
+#pragma GCC unroll 4
+          for (int t = 0; t < kTokens; ++t) {
+            const __m256 sum = _mm256_broadcast_ss(x.scaled_sums + t * blocks + b);
+            acc[g][t][h] = _mm256_fmadd_ps(m, sum, acc[g][t][h]);
+          }
         }
       }
     }
   }
-#pragma GCC unroll 8
-  for (int t = 0; t < kTokens; ++t) StoreRows(acc[t][0], acc[t][1], rows, out + t * out_stride);
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups; ++g) {
+    const int64_t first = g * kRowUnit;
+    const int64_t count = rows - first < kRowUnit ? rows - first : kRowUnit;
+#pragma GCC unroll 4
+    for (int t = 0; t < kTokens; ++t) {
+      StoreRows(acc[g][t][0], acc[g][t][1], count, out + t * out_stride + first);
+    }
+  }
+}
+
+Activations TokensFrom(const Activations& x, int64_t token, int64_t cols) {
+  const int64_t blocks = token * (cols / kBlock);
+  Activations from;
+  from.values = x.values + token * cols;
+  from.scales = x.scales + blocks;
+  from.sums = x.sums + blocks;
+  from.scaled_sums = x.scaled_sums + blocks;
+  return from;
+}
+
+// kGroups groups by all tokens.
+template <TensorType kType, int kGroups>
+SHOAL_TARGET_AVX2 void MultiplyGroups(const std::byte* groups, int64_t cols, const Activations& x,
+                                      int64_t tokens, int64_t rows, float* out,
+                                      int64_t out_stride) {
+  int64_t t = 0;
+  for (; t + kTileTokens <= tokens; t += kTileTokens) {
+    MultiplyTile<kType, kGroups, kTileTokens>(groups, cols, TokensFrom(x, t, cols), rows,
+                                              out + t * out_stride, out_stride);
+  }
+  const Activations rest = TokensFrom(x, t, cols);
+  float* to = out + t * out_stride;
+  switch (tokens - t) {
+    case 1: MultiplyTile<kType, kGroups, 1>(groups, cols, rest, rows, to, out_stride); break;
+    case 2: MultiplyTile<kType, kGroups, 2>(groups, cols, rest, rows, to, out_stride); break;
+    case 3: MultiplyTile<kType, kGroups, 3>(groups, cols, rest, rows, to, out_stride); break;
+    default: break;
+  }
 }
 
 template <TensorType kType>
 SHOAL_TARGET_AVX2 void MultiplyInt8(const WeightMatrix& weights, const Activations& x,
                                     int64_t tokens, int64_t row_begin, int64_t row_end, float* out,
                                     int64_t out_stride) {
-  const int64_t group_bytes = PackedGroupBytes(kType, weights.cols);
-  for (int64_t row = row_begin; row < row_end; row += kRowUnit) {
-    const std::byte* group = weights.data + row / kRowUnit * group_bytes;
-    const int64_t rows = row_end - row < kRowUnit ? row_end - row : kRowUnit;
-    int64_t t = 0;
-    for (; t + 4 <= tokens; t += 4) {
-      MultiplyTile<kType, 4>(group, weights.cols, x, t, rows, out + t * out_stride + row,
-                             out_stride);
+  const int64_t cols = weights.cols;
+  const int64_t group_bytes = PackedGroupBytes(kType, cols);
+  const std::byte* groups = weights.data + row_begin / kRowUnit * group_bytes;
+  int64_t row = row_begin;
+  if (tokens < kTileTokens) {  // bound by memory
+    for (; row_end - row > 3 * kRowUnit; row += 4 * kRowUnit, groups += 4 * group_bytes) {
+      MultiplyGroups<kType, 4>(groups, cols, x, tokens, row_end - row, out + row, out_stride);
     }
-    float* rest = out + t * out_stride + row;
-    switch (tokens - t) {
-      case 1: MultiplyTile<kType, 1>(group, weights.cols, x, t, rows, rest, out_stride); break;
-      case 2: MultiplyTile<kType, 2>(group, weights.cols, x, t, rows, rest, out_stride); break;
-      case 3: MultiplyTile<kType, 3>(group, weights.cols, x, t, rows, rest, out_stride); break;
-      default: break;
-    }
+  }
+  for (; row < row_end; row += kRowUnit, groups += group_bytes) {
+    MultiplyGroups<kType, 1>(groups, cols, x, tokens, row_end - row, out + row, out_stride);
   }
 }
 
