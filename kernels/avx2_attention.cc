@@ -12,6 +12,10 @@ namespace {
 
 constexpr int32_t kLanes = 8;
 
+SHOAL_TARGET_AVX2 inline __m256 LoadHalves(const uint16_t* from) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
 // out[r, c] = start + sum over i of a[r, i] * b[i, c] for kRows rows and kVectors vectors of
 // columns; start is 0, or out[r, c] * rescale[r] if there is a rescale.
 template <int kRows, int kVectors>
@@ -27,15 +31,25 @@ SHOAL_TARGET_AVX2 inline void Product(const float* a, int64_t a_stride, const ui
                                       _mm256_set1_ps(rescale[r]));
     }
   }
-  for (int32_t i = 0; i < depth; ++i) {
-    __m256 columns[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      const uint16_t* from = b + i * b_stride + v * kLanes;
-      columns[v] = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-    }
-    for (int r = 0; r < kRows; ++r) {
-      const __m256 factor = _mm256_broadcast_ss(a + r * a_stride + i);
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = _mm256_fmadd_ps(factor, columns[v], acc[r][v]);
+  // What is fewer, rows or vectors, stays in registers: 16 hold the accumulators, that and one
+  // more.
+  for (int32_t i = 0; i < depth; ++i, a += 1, b += b_stride) {
+    if constexpr (kRows < kVectors) {
+      __m256 factors[kRows];
+      for (int r = 0; r < kRows; ++r) factors[r] = _mm256_broadcast_ss(a + r * a_stride);
+      for (int v = 0; v < kVectors; ++v) {
+        const __m256 column = LoadHalves(b + v * kLanes);
+        for (int r = 0; r < kRows; ++r) acc[r][v] = _mm256_fmadd_ps(factors[r], column, acc[r][v]);
+      }
+    } else {
+      __m256 columns[kVectors];
+      for (int v = 0; v < kVectors; ++v) columns[v] = LoadHalves(b + v * kLanes);
+      for (int r = 0; r < kRows; ++r) {
+        const __m256 factor = _mm256_broadcast_ss(a + r * a_stride);
+        for (int v = 0; v < kVectors; ++v) {
+          acc[r][v] = _mm256_fmadd_ps(factor, columns[v], acc[r][v]);
+        }
+      }
     }
   }
   for (int r = 0; r < kRows; ++r) {
