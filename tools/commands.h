@@ -1,0 +1,13 @@
+// The subcommands of `shoal`, one per file. Each Add...Command adds its subcommand to `app`; when
+// the command line names it, parsing runs it and sets `exit_code` to 0, or to 1 after saying on
+// stderr what failed. Both arguments outlive the parsing.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace shoal {
+
+void AddDetokenizeCommand(CLI::App& app, int& exit_code);
+void AddTokenizeCommand(CLI::App& app, int& exit_code);
+
+}  // namespace shoal
