@@ -1,5 +1,5 @@
-// The constants of ExpF, for its scalar and vector versions: kernels/portable_math.cc says what each
-// does.
+// The constants of ExpF, for its scalar and vector versions: kernels/portable_math.cc says what
+// each does.
 #pragma once
 
 namespace shoal::kernels::exp_constants {
