@@ -45,6 +45,7 @@ struct ModelConfig {
   float attention_scale = 0;  // 1 / sqrt(head_dim) unless the file says otherwise
   RopeConfig rope;
   bool qk_norm = false;          // qwen3: q and k are normalized per head
+  bool qkv_bias = false;         // qwen2: q, k and v must have biases; elsewhere they may
   bool tied_embeddings = false;  // no output.weight: the head is the token embedding
 
   int64_t KvBytesPerToken(int32_t layer_count) const {  // f16 keys and values

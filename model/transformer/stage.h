@@ -70,6 +70,9 @@ class Stage {
   //
   // `clock_ns` gives monotonic nanoseconds for the timings.
   //
+  // Closing a session that is not open is harmless. An open that fails undoes the step's other
+  // opens and nothing is computed.
+  //
   // Errors leave the sessions of the step's slices unusable (close them), all others as they were:
   // an unknown session, a position that is not the session's next, more tokens than granted, a
   // token id outside the vocabulary, activations of the wrong size, no KV memory left.

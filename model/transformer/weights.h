@@ -1,0 +1,61 @@
+// The weights of one stage: the tensors of its layer range, and with the last layer the final norm
+// and the head.
+//
+// LoadWeights is the one gate: it checks that every tensor is there with the shape that the config
+// implies, and that a layer has no tensor whose meaning this build does not know; nothing checks
+// again after it. Matrices are packed for the instruction set into one block of memory, or stay
+// where they are in the mapped file if the kernels compute their type row by row.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "kernels/kernel_table.h"
+#include "model/gguf/gguf_file.h"
+#include "model/step/step.h"
+#include "model/transformer/aligned_buffer.h"
+#include "model/transformer/config.h"
+#include "model/transformer/stage.h"
+
+namespace shoal {
+
+// q_dim = heads * head_dim, kv_dim = kv_heads * head_dim. An empty vector: the model has none.
+struct LayerWeights {
+  std::vector<float> attn_norm;         // [model_dim]
+  kernels::WeightMatrix attn_q;         // [q_dim, model_dim]
+  kernels::WeightMatrix attn_k;         // [kv_dim, model_dim]
+  kernels::WeightMatrix attn_v;         // [kv_dim, model_dim]
+  std::vector<float> q_bias;            // [q_dim]
+  std::vector<float> k_bias;            // [kv_dim]
+  std::vector<float> v_bias;            // [kv_dim]
+  std::vector<float> q_norm;            // [head_dim]
+  std::vector<float> k_norm;            // [head_dim]
+  kernels::WeightMatrix attn_output;    // [model_dim, q_dim]
+  std::vector<float> attn_output_bias;  // [model_dim]
+  std::vector<float> ffn_norm;          // [model_dim]
+  kernels::WeightMatrix ffn_gate;       // [ffn_dim, model_dim]
+  kernels::WeightMatrix ffn_up;         // [ffn_dim, model_dim]
+  kernels::WeightMatrix ffn_down;       // [model_dim, ffn_dim]
+};
+
+struct StageWeights {
+  std::vector<LayerWeights> layers;       // of the stage's range
+  const TensorInfo* embedding = nullptr;  // [vocab, model_dim] in the file; first stage only
+  std::vector<float> output_norm;         // [model_dim]; last stage only
+  kernels::WeightMatrix head;             // [vocab, model_dim]; last stage only
+
+  AlignedBuffer packed;         // what matrices with `packed` point into
+  int64_t resident_bytes = 0;   // packed or mapped, without the embedding
+  int64_t bytes_per_token = 0;  // of all matrices: read once for each decoded token
+};
+
+// `file` outlives the result. REQUIRES a config that was read from `file` and a non-empty range
+// within its layers.
+Result<StageWeights> LoadWeights(const GgufFile& file, const ModelConfig& config, LayerRange range,
+                                 const kernels::KernelTable& kernels, ThreadPool& pool,
+                                 LoadProgress* progress);
+
+}  // namespace shoal

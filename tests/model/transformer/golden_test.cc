@@ -1,0 +1,140 @@
+// Proves that the forward pass of every supported family computes what llama.cpp does, and that
+// logits are the same bits however the work is cut (promise 1): golden logits of tiny models
+// (tests/data/tiny-models, f32 weights and KV), and memcmp against one stage, one thread,
+// reference.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/isa.h"
+#include "tests/model/transformer/stage_harness.h"
+
+namespace shoal::testing {
+namespace {
+
+// Our KV cache is f16, the golden one f32: 2^-11 relative on values of about 1, over 4 layers.
+constexpr float kTolerance = 2e-3f;
+
+const std::string kModels[] = {"llama-gqa",  "llama-tied-rope3",  "llama-linear-scaling",
+                               "llama-yarn", "mistral-wide-head", "qwen2",
+                               "qwen3"};
+
+bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+void ExpectSameBits(const std::vector<std::vector<float>>& expected,
+                    const std::vector<std::vector<float>>& actual, const std::string& what) {
+  ASSERT_EQ(expected.size(), actual.size()) << what;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_TRUE(SameBits(expected[i], actual[i])) << what << ", position " << i;
+  }
+}
+
+class GoldenTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  std::shared_ptr<const GgufFile> file_ = OpenTinyModel(GetParam());
+  Golden golden_ = ReadGolden(GetParam());
+};
+
+TEST_P(GoldenTest, LogitsAndGreedyTextAreLlamaCpps) {
+  for (kernels::Isa isa : kernels::SupportedIsas()) {
+    Pipeline pipeline(file_, {}, isa, 1);
+    const auto logits = LogitsOf(pipeline, golden_.tokens, 1024);
+    ASSERT_EQ(logits.size(), golden_.logits.size());
+    float worst = 0;
+    for (size_t i = 0; i < logits.size(); ++i) {
+      ASSERT_EQ(logits[i].size(), golden_.logits[i].size());
+      for (size_t j = 0; j < logits[i].size(); ++j) {
+        worst = std::max(worst, std::fabs(logits[i][j] - golden_.logits[i][j]));
+      }
+    }
+    std::printf("%s, %s: worst difference %g\n", GetParam().c_str(),
+                std::string(kernels::IsaName(isa)).c_str(), static_cast<double>(worst));
+    EXPECT_LE(worst, kTolerance) << kernels::IsaName(isa);
+
+    std::vector<int32_t> answer;
+    Step step;
+    step.opens.push_back(OpenOf(7, 64));
+    step.slices.push_back(SliceOf(7, 0, golden_.tokens, Output::kSample));
+    while (answer.size() < golden_.greedy.size()) {
+      const StepResult result = pipeline.Run(step).value();
+      ASSERT_EQ(result.tokens.size(), 1u);
+      answer.push_back(result.tokens[0].token);
+      step = {};
+      step.slices.push_back(
+          SliceOf(7, result.tokens[0].position, {answer.back()}, Output::kSample));
+    }
+    EXPECT_EQ(answer, golden_.greedy) << kernels::IsaName(isa);
+  }
+}
+
+TEST_P(GoldenTest, SplitChunksThreadsAndInstructionSetDoNotChangeABit) {
+  Pipeline whole(file_, {}, kernels::Isa::kReference, 1);
+  const auto expected = LogitsOf(whole, golden_.tokens, 1024);
+  const std::vector<std::vector<int32_t>> splits = {{}, {2}, {1, 3}, {1, 2, 3}};
+  for (kernels::Isa isa : kernels::SupportedIsas()) {
+    for (const std::vector<int32_t>& cuts : splits) {
+      for (int threads : {1, 2, 3}) {
+        Pipeline pipeline(file_, cuts, isa, threads);
+        for (int32_t chunk : {1, 3, 7, 1024}) {
+          ExpectSameBits(expected, LogitsOf(pipeline, golden_.tokens, chunk),
+                         std::string(kernels::IsaName(isa)) + ", stages " +
+                             std::to_string(cuts.size() + 1) + ", threads " +
+                             std::to_string(threads) + ", chunk " + std::to_string(chunk));
+        }
+      }
+    }
+  }
+}
+
+// Three sessions whose prompts are offset against each other: in each step one decodes while others
+// prefill.
+TEST_P(GoldenTest, OtherSessionsInTheStepDoNotChangeABit) {
+  constexpr size_t kSessions = 3;
+  std::vector<std::vector<int32_t>> prompts;
+  for (size_t s = 0; s < kSessions; ++s) {
+    std::vector<int32_t> prompt = golden_.tokens;
+    std::rotate(prompt.begin(), prompt.begin() + static_cast<std::ptrdiff_t>(5 * s), prompt.end());
+    prompts.push_back(std::move(prompt));
+  }
+  for (kernels::Isa isa : kernels::SupportedIsas()) {
+    Pipeline pipeline(file_, {2}, isa, 2);
+    std::vector<std::vector<std::vector<float>>> together(kSessions);
+    std::vector<size_t> done(kSessions);
+    bool all_done = false;
+    for (size_t round = 0; !all_done; ++round) {
+      Step step;
+      all_done = true;
+      for (size_t s = 0; s < kSessions; ++s) {
+        const std::vector<int32_t>& prompt = prompts[s];
+        if (round == 0) step.opens.push_back(OpenOf(s, static_cast<int32_t>(prompt.size())));
+        const size_t count = std::min((round + 2 * s) % 5 + 1, prompt.size() - done[s]);
+        if (count == 0) continue;
+        const auto first = prompt.begin() + static_cast<std::ptrdiff_t>(done[s]);
+        step.slices.push_back(SliceOf(s, static_cast<int32_t>(done[s]),
+                                      {first, first + static_cast<std::ptrdiff_t>(count)},
+                                      Output::kLogits));
+        done[s] += count;
+        all_done = all_done && done[s] == prompt.size();
+      }
+      const StepResult result = pipeline.Run(std::move(step)).value();
+      for (const LogitsRow& row : result.logits) together[row.session.value].push_back(row.logits);
+    }
+    for (size_t s = 0; s < kSessions; ++s) {
+      ExpectSameBits(LogitsOf(pipeline, prompts[s], 1024), together[s],
+                     "session " + std::to_string(s));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, ::testing::ValuesIn(kModels), [](const auto& test) {
+  std::string name = test.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace shoal::testing
