@@ -23,7 +23,8 @@ Error OsError(const std::string& path, const char* what) {
 }  // namespace
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Opening a pipe waits for its writer, unless told not to.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return OsError(path, "cannot open");
   struct stat info {};
   if (::fstat(fd, &info) != 0) {

@@ -53,7 +53,7 @@ class CanonicalHasher {
     } else if constexpr (std::is_same_v<T, std::string_view>) {
       Text(element);
     } else if constexpr (std::is_same_v<T, GgufArray>) {
-      std::visit([this](const auto& elements) { Elements(elements); }, element.elements);
+      std::visit([this](const auto& elements) { this->Elements(elements); }, element.elements);
     } else {
       Number(element);
     }
