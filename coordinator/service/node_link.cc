@@ -1,0 +1,166 @@
+#include "coordinator/service/node_link.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <utility>
+
+#include "net/channel.h"
+#include "net/deadline_guard.h"
+
+namespace shoal {
+
+namespace {
+
+// Loading is bounded by the disk, so it gets long; a dead node is noticed by keep-alive well
+// before.
+constexpr int kPrepareTimeoutMs = 30 * 60 * 1000;
+constexpr int kDescribeTimeoutMs = 20'000;  // includes the node's measurement of itself
+
+}  // namespace
+
+NodeLink::NodeLink(const MeshNode& node, const Clock& clock)
+    : node_(node),
+      clock_(clock),
+      channel_(MakeChannel(node.address)),
+      stub_(v1::NodeControl::NewStub(channel_)) {}
+
+NodeLink::~NodeLink() {
+  Cancel();
+  if (watch_thread_.joinable()) watch_thread_.join();
+}
+
+void NodeLink::Cancel() {
+  const std::lock_guard lock(mutex_);
+  cancelled_ = true;
+  if (call_ != nullptr) call_->TryCancel();
+  watch_context_.TryCancel();
+}
+
+Error NodeLink::Explain(const grpc::Status& status) const {
+  return FromGrpcStatus(status, fmt::format("node {} at {}", node_.name, node_.address.ToString()));
+}
+
+std::unique_ptr<grpc::ClientContext> NodeLink::MakeContext(int timeout_ms) {
+  auto context = std::make_unique<grpc::ClientContext>();
+  context->set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(timeout_ms));
+  const std::lock_guard lock(mutex_);
+  call_ = context.get();
+  if (cancelled_) context->TryCancel();
+  return context;
+}
+
+Result<NodeDescription> NodeLink::Describe() {
+  const auto wait = std::chrono::system_clock::now() + std::chrono::milliseconds(kCallTimeoutMs);
+  if (!channel_->WaitForConnected(wait)) {
+    return Unavailable(fmt::format("node {} at {}: no connection within {} ms; is it running?",
+                                   node_.name, node_.address.ToString(), kCallTimeoutMs));
+  }
+  const auto context = MakeContext(kDescribeTimeoutMs);
+  v1::DescribeRequest request;
+  request.set_protocol_version(kProtocolVersion);
+  request.set_build(BuildId());
+  v1::DescribeReply reply;
+  const grpc::Status status = stub_->Describe(context.get(), request, &reply);
+  {
+    const std::lock_guard lock(mutex_);
+    call_ = nullptr;
+  }
+  if (!status.ok()) return Explain(status);
+  NodeDescription description;
+  description.isa = reply.isa();
+  description.threads = reply.threads();
+  description.memory_bytes = reply.memory_bytes();
+  description.weight_bytes_per_s = reply.weight_bytes_per_s();
+  description.host_id = reply.host_id();
+  return description;
+}
+
+Status NodeLink::Prepare(const ShardOrder& order,
+                         const std::function<void(int64_t, int64_t)>& progress) {
+  const auto context = MakeContext(kPrepareTimeoutMs);
+  v1::PrepareRequest request;
+  request.set_epoch(order.epoch.value);
+  request.set_protocol_version(kProtocolVersion);
+  request.set_build(BuildId());
+  request.set_model_identity(order.model_identity.data(), order.model_identity.size());
+  request.set_model_path(order.model_path);
+  request.set_layer_begin(order.layers.begin);
+  request.set_layer_end(order.layers.end);
+  request.set_stage_index(order.stage_index);
+  request.set_kv_tokens(order.kv_tokens);
+  const auto reader = stub_->Prepare(context.get(), request);
+  v1::PrepareProgress message;
+  bool ready = false;
+  while (reader->Read(&message)) {
+    progress(message.bytes_done(), message.bytes_total());
+    ready = message.ready();
+  }
+  const grpc::Status status = reader->Finish();
+  {
+    const std::lock_guard lock(mutex_);
+    call_ = nullptr;
+  }
+  if (!status.ok()) return Explain(status);
+  if (!ready) return InternalError(node_.name + ": ended loading without saying that it is ready");
+  return OkStatus();
+}
+
+Status NodeLink::ConnectTo(const LinkTarget& next) {
+  const auto context = MakeContext(2 * kCallTimeoutMs);
+  v1::ConnectRequest request;
+  request.set_epoch(next.epoch.value);
+  request.set_next_address(next.address.ToString());
+  request.set_next_name(next.name);
+  request.set_next_layer_begin(next.layers.begin);
+  request.set_next_layer_end(next.layers.end);
+  v1::ConnectReply reply;
+  const grpc::Status status = stub_->Connect(context.get(), request, &reply);
+  {
+    const std::lock_guard lock(mutex_);
+    call_ = nullptr;
+  }
+  if (!status.ok()) return Explain(status);
+  return OkStatus();
+}
+
+Status NodeLink::Watch(Epoch epoch, std::function<void(Error, bool)> on_gone) {
+  epoch_ = epoch;
+  on_gone_ = std::move(on_gone);
+  const DeadlineGuard guard(kCallTimeoutMs, [this] { watch_context_.TryCancel(); });
+  watch_ = stub_->Watch(&watch_context_);
+  SendHeartbeat();
+  v1::NodeEvent event;
+  if (!watch_->Read(&event)) return Explain(watch_->Finish());
+  last_heard_ns_ = clock_.NowNs();
+  watch_thread_ = std::thread([this] { WatchThreadMain(); });
+  return OkStatus();
+}
+
+void NodeLink::SendHeartbeat() {
+  v1::Heartbeat heartbeat;
+  heartbeat.set_epoch(epoch_.value);
+  const std::lock_guard lock(mutex_);
+  heartbeat.set_sequence(++heartbeat_);
+  static_cast<void>(watch_->Write(heartbeat));  // a break shows in the watch thread
+}
+
+void NodeLink::WatchThreadMain() {
+  v1::NodeEvent event;
+  bool told = false;
+  while (watch_->Read(&event)) {
+    last_heard_ns_ = clock_.NowNs();
+    if (event.has_failure() && !told) {
+      told = true;
+      on_gone_(Unavailable(fmt::format("node {}: {}", node_.name, event.failure().message())),
+               false);
+    }
+  }
+  const grpc::Status status = watch_->Finish();
+  on_gone_(
+      Unavailable(fmt::format("node {} at {} is gone: {}", node_.name, node_.address.ToString(),
+                              status.ok() ? "it left" : status.error_message())),
+      true);
+}
+
+}  // namespace shoal

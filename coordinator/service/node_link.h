@@ -1,0 +1,94 @@
+// The coordinator's control connection to one node: describe, prepare, connect, and the watch that
+// tells at once when the node is gone.
+//
+// Thread rule: one thread at a time, except Cancel, SendHeartbeat and last_heard_ns (any thread).
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/sha256.h"
+#include "model/step/step.h"
+#include "net/address.h"
+#include "net/link_client.h"
+#include "proto/control.grpc.pb.h"
+
+namespace shoal {
+
+struct MeshNode {
+  std::string name;
+  Address address;
+};
+
+struct NodeDescription {
+  std::string isa;
+  int32_t threads = 0;
+  int64_t memory_bytes = 0;
+  double weight_bytes_per_s = 0;
+  std::string host_id;
+};
+
+struct ShardOrder {
+  Epoch epoch;
+  std::string model_path;
+  Sha256Digest model_identity{};
+  LayerRange layers;
+  int32_t stage_index = 0;
+  int64_t kv_tokens = 0;
+};
+
+class NodeLink {
+ public:
+  NodeLink(const MeshNode& node, const Clock& clock);
+  // Ends the watch, which frees the node's plan.
+  ~NodeLink();
+
+  const MeshNode& node() const { return node_; }
+
+  // Waits for the node to come up, at most kCallTimeoutMs. Changes nothing on the node.
+  Result<NodeDescription> Describe();
+  // Blocks until the shard is loaded; `progress(done, total)` is called several times a second.
+  Status Prepare(const ShardOrder& order, const std::function<void(int64_t, int64_t)>& progress);
+  Status ConnectTo(const LinkTarget& next);
+
+  // Starts the watch. `on_gone(error, direct)` is called once, on a thread of the link's own, when
+  // the node is gone (direct) or says that its plan failed (not direct).
+  Status Watch(Epoch epoch, std::function<void(Error, bool direct)> on_gone);
+  void SendHeartbeat();
+  int64_t last_heard_ns() const { return last_heard_ns_; }
+  // Makes blocked calls, and all later ones, fail soon.
+  void Cancel();
+
+ private:
+  void WatchThreadMain();
+  std::unique_ptr<grpc::ClientContext> MakeContext(int timeout_ms);
+  Error Explain(const grpc::Status& status) const;
+
+  const MeshNode node_;
+  const Clock& clock_;
+  std::shared_ptr<grpc::Channel> channel_;  // shared with gRPC's stub
+  std::unique_ptr<v1::NodeControl::Stub> stub_;
+
+  std::mutex mutex_;  // guards the next three
+  bool cancelled_ = false;
+  grpc::ClientContext* call_ = nullptr;  // in progress
+  uint64_t heartbeat_ = 0;
+
+  Epoch epoch_;
+  grpc::ClientContext watch_context_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::Heartbeat, v1::NodeEvent>> watch_;
+  std::function<void(Error, bool)> on_gone_;
+  std::atomic<int64_t> last_heard_ns_{0};
+  std::thread watch_thread_;
+};
+
+}  // namespace shoal

@@ -1,0 +1,72 @@
+#include "net/link_client.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "net/channel.h"
+#include "net/deadline_guard.h"
+#include "net/wire/convert.h"
+
+namespace shoal {
+
+Result<std::unique_ptr<LinkClient>> LinkClient::Dial(const LinkTarget& target, v1::LinkRole role) {
+  std::unique_ptr<LinkClient> link(new LinkClient(target));
+  RETURN_IF_ERROR(link->Shake(role));
+  return link;
+}
+
+LinkClient::~LinkClient() {
+  Cancel();
+  if (stream_ != nullptr) static_cast<void>(stream_->Finish());
+}
+
+Status LinkClient::Shake(v1::LinkRole role) {
+  channel_ = MakeChannel(target_.address);
+  const auto deadline =
+      std::chrono::system_clock::now() + std::chrono::milliseconds(kCallTimeoutMs);
+  if (!channel_->WaitForConnected(deadline)) {
+    return Unavailable(fmt::format("{} at {}: no connection within {} ms", target_.name,
+                                   target_.address.ToString(), kCallTimeoutMs));
+  }
+  const DeadlineGuard guard(kCallTimeoutMs, [this] { context_.TryCancel(); });
+  stub_ = v1::Pipeline::NewStub(channel_);
+  stream_ = stub_->Link(&context_);
+  v1::LinkHello* hello = out_.mutable_hello();
+  hello->set_protocol_version(kProtocolVersion);
+  hello->set_build(BuildId());
+  hello->set_epoch(target_.epoch.value);
+  hello->set_model_identity(target_.model_identity.data(), target_.model_identity.size());
+  hello->set_layer_begin(target_.layers.begin);
+  hello->set_layer_end(target_.layers.end);
+  hello->set_role(role);
+  if (!stream_->Write(out_) || !stream_->Read(&in_)) return Broken();
+  if (!in_.has_ready()) {
+    return FailedPrecondition(target_.name + ": answered the handshake with something else");
+  }
+  return OkStatus();
+}
+
+Status LinkClient::Send(const Step& step) {
+  StepToMessage(step, *out_.mutable_step());
+  if (!stream_->Write(out_)) return Broken();
+  return OkStatus();
+}
+
+Result<StepResult> LinkClient::Receive() {
+  if (!stream_->Read(&in_)) return Broken();
+  if (!in_.has_result())
+    return InvalidArgument(target_.name + ": sent something else than a result");
+  Result<StepResult> result = ResultFromMessage(in_.result());
+  if (!result.ok()) return result.error().WithContext(target_.name);
+  return result;
+}
+
+Error LinkClient::Broken() {
+  context_.TryCancel();
+  const grpc::Status status = stream_->Finish();
+  stream_.reset();
+  return FromGrpcStatus(status, target_.name);
+}
+
+}  // namespace shoal

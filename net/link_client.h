@@ -1,0 +1,58 @@
+// The dialling end of a link between stages, or of the coordinator's links to the first and the
+// last stage: connect, shake hands, then send steps or receive results.
+//
+// Thread rule: one thread sends, one receives; Cancel and last_error from any.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/sha256.h"
+#include "model/step/step.h"
+#include "net/address.h"
+#include "proto/pipeline.grpc.pb.h"
+
+namespace shoal {
+
+// What the dialled stage must be.
+struct LinkTarget {
+  std::string name;  // for error messages
+  Address address;
+  Epoch epoch;
+  Sha256Digest model_identity{};
+  LayerRange layers;
+};
+
+class LinkClient {
+ public:
+  // Blocks for at most kCallTimeoutMs. Errors name the target: not reachable, or what differs.
+  static Result<std::unique_ptr<LinkClient>> Dial(const LinkTarget& target, v1::LinkRole role);
+  ~LinkClient();
+
+  // Blocks only while the peer's window is full. After an error the link is of no more use; whether
+  // the step ran is unknown.
+  Status Send(const Step& step);
+  // Blocks until a result comes or the link ends (an error).
+  Result<StepResult> Receive();
+  // Makes blocked calls, and all later ones, fail soon.
+  void Cancel() { context_.TryCancel(); }
+
+ private:
+  explicit LinkClient(const LinkTarget& target) : target_(target) {}
+  Status Shake(v1::LinkRole role);
+  Error Broken();  // why the stream ended
+
+  LinkTarget target_;
+  std::shared_ptr<grpc::Channel> channel_;  // shared with gRPC's stub
+  grpc::ClientContext context_;
+  std::unique_ptr<v1::Pipeline::Stub> stub_;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::LinkMessage, v1::LinkMessage>> stream_;
+  v1::LinkMessage out_;  // reused, so that sending allocates little
+  v1::LinkMessage in_;
+};
+
+}  // namespace shoal

@@ -1,0 +1,214 @@
+#include "node/service/active_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/channel.h"
+#include "net/wire/convert.h"
+
+namespace shoal {
+
+namespace {
+
+// Rows of logits are sent in messages of about this size, whatever the vocabulary.
+constexpr size_t kLogitsMessageBytes = 4 << 20;
+
+int64_t SteadyNowNs() { return SteadyClock().NowNs(); }
+
+template <typename T>
+Status MustEqual(const char* what, const T& theirs, const T& ours) {
+  if (theirs == ours) return OkStatus();
+  return FailedPrecondition(fmt::format(
+      "handshake: {} differs: the caller has {}, this node has {}", what, theirs, ours));
+}
+
+}  // namespace
+
+ActivePlan::ActivePlan(Epoch epoch, const Sha256Digest& model_identity, Stage& stage)
+    : epoch_(epoch), model_identity_(model_identity), stage_(stage) {}
+
+Status ActivePlan::Matches(const v1::LinkHello& hello) const {
+  RETURN_IF_ERROR(MustEqual("protocol version", hello.protocol_version(), kProtocolVersion));
+  RETURN_IF_ERROR(MustEqual("build", hello.build(), BuildId()));
+  RETURN_IF_ERROR(MustEqual("epoch", hello.epoch(), epoch_.value));
+  const std::string identity(model_identity_.begin(), model_identity_.end());
+  if (hello.model_identity() != identity) {
+    return FailedPrecondition(
+        fmt::format("handshake: the caller's model is not {}", ToHex(model_identity_)));
+  }
+  const LayerRange range = stage_.options().range;
+  RETURN_IF_ERROR(MustEqual("first layer", hello.layer_begin(), range.begin));
+  return MustEqual("end of layers", hello.layer_end(), range.end);
+}
+
+Status ActivePlan::LinkNext(const LinkTarget& target) {
+  if (stage_.is_last()) return FailedPrecondition("the last stage has no next one");
+  ASSIGN_OR_RETURN(std::unique_ptr<LinkClient> link, LinkClient::Dial(target, v1::LINK_ROLE_STEPS));
+  const std::lock_guard lock(mutex_);
+  if (ended_) return FailedPrecondition("the plan has ended");
+  if (next_ != nullptr) return FailedPrecondition("linked to the next stage already");
+  next_ = std::move(link);
+  return OkStatus();
+}
+
+bool ActivePlan::Enter(grpc::ServerContext& context) {
+  const std::lock_guard lock(mutex_);
+  if (ended_) return false;
+  contexts_.push_back(&context);
+  return true;
+}
+
+void ActivePlan::Leave(grpc::ServerContext& context) {
+  const std::lock_guard lock(mutex_);
+  contexts_.erase(std::find(contexts_.begin(), contexts_.end(), &context));
+  changed_.notify_all();
+}
+
+Status ActivePlan::ServeSteps(grpc::ServerContext& context, LinkServerStream& stream) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (has_steps_link_) return FailedPrecondition("the stage has a link for steps already");
+    has_steps_link_ = true;
+  }
+  if (!Enter(context)) return FailedPrecondition("the plan has ended");
+  Status status;
+  v1::LinkMessage message;
+  message.mutable_ready();
+  bool alive = stream.Write(message);
+  while (status.ok() && alive && (alive = stream.Read(&message))) {
+    status = message.has_step() ? RunStep(message.step())
+                                : InvalidArgument("the link sent something else than a step");
+  }
+  Leave(context);
+  if (!status.ok()) End(status.error());
+  return status;
+}
+
+Status ActivePlan::RunStep(const v1::StepMessage& message) {
+  const int32_t width = stage_.is_first() ? 0 : stage_.config().model_dim;
+  ASSIGN_OR_RETURN(Step step, StepFromMessage(message, width));
+  if (step.epoch != epoch_) {
+    return FailedPrecondition(
+        fmt::format("a step of epoch {}, the plan is {}", step.epoch.value, epoch_.value));
+  }
+  StepResult result;
+  RETURN_IF_ERROR(stage_.Run(step, result, SteadyNowNs));
+  if (stage_.is_last()) return SendResult(std::move(result));
+  LinkClient* next = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    next = next_.get();
+  }
+  if (next == nullptr) return FailedPrecondition("a step came before the link to the next stage");
+  return next->Send(step);
+}
+
+Status ActivePlan::SendResult(StepResult result) {
+  std::vector<LogitsRow> rows = std::exchange(result.logits, {});
+  const std::lock_guard lock(results_mutex_);
+  if (results_ == nullptr) {
+    return FailedPrecondition("a step came before the coordinator's link for results");
+  }
+  v1::LinkMessage message;
+  size_t sent = 0;
+  do {
+    StepResult part;
+    part.epoch = result.epoch;
+    part.id = result.id;
+    for (size_t bytes = 0; sent < rows.size() && bytes < kLogitsMessageBytes; ++sent) {
+      bytes += rows[sent].logits.size() * sizeof(float);
+      part.logits.push_back(std::move(rows[sent]));
+    }
+    part.last = sent == rows.size();
+    if (part.last) {
+      part.tokens = std::move(result.tokens);
+      part.timings = std::move(result.timings);
+    }
+    ResultToMessage(part, *message.mutable_result());
+    if (!results_->Write(message)) return Unavailable("the coordinator's link for results is gone");
+  } while (sent < rows.size());
+  return OkStatus();
+}
+
+Status ActivePlan::ServeResults(grpc::ServerContext& context, LinkServerStream& stream) {
+  if (!stage_.is_last()) return FailedPrecondition("only the last stage has results");
+  if (!Enter(context)) return FailedPrecondition("the plan has ended");
+  v1::LinkMessage message;
+  message.mutable_ready();
+  {
+    const std::lock_guard lock(results_mutex_);
+    if (results_ != nullptr || !stream.Write(message)) {
+      Leave(context);
+      return FailedPrecondition("the stage has a link for results already");
+    }
+    results_ = &stream;
+  }
+  while (stream.Read(&message)) {
+  }
+  {
+    const std::lock_guard lock(results_mutex_);
+    results_ = nullptr;
+  }
+  Leave(context);
+  return OkStatus();
+}
+
+Status ActivePlan::ServeWatch(grpc::ServerContext& context, WatchServerStream& stream) {
+  {
+    const std::lock_guard lock(watch_mutex_);
+    if (watch_ != nullptr) return FailedPrecondition("the plan is watched already");
+    watch_ = &stream;
+    watch_context_ = &context;
+  }
+  v1::Heartbeat heartbeat;
+  v1::NodeEvent event;
+  bool alive = true;
+  while (alive && stream.Read(&heartbeat)) {
+    event.set_heartbeat(heartbeat.sequence());
+    const std::lock_guard lock(watch_mutex_);
+    alive = stream.Write(event);
+  }
+  {
+    const std::lock_guard lock(watch_mutex_);
+    watch_ = nullptr;
+    watch_context_ = nullptr;
+  }
+  End(std::nullopt);
+  return OkStatus();
+}
+
+void ActivePlan::End(const std::optional<Error>& reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return;
+    ended_ = true;
+  }
+  {
+    // Told of a failure, the coordinator closes the stream; cancelling it could lose the message.
+    const std::lock_guard lock(watch_mutex_);
+    if (reason) spdlog::warn("epoch {} ends: {}", epoch_.value, reason->message);
+    if (watch_ != nullptr && reason) {
+      v1::NodeEvent event;
+      event.mutable_failure()->set_message(reason->message);
+      static_cast<void>(watch_->Write(event));
+    } else if (watch_ != nullptr) {
+      watch_context_->TryCancel();
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  if (next_ != nullptr) next_->Cancel();
+  for (grpc::ServerContext* context : contexts_) context->TryCancel();
+}
+
+bool ActivePlan::WaitIdle() {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::milliseconds(kCallTimeoutMs),
+                           [this] { return contexts_.empty(); });
+}
+
+}  // namespace shoal

@@ -1,0 +1,80 @@
+// A node's part of one plan while it lives: the stage, the link to the next one or to the
+// coordinator's ear, and the way to say that it is over. Ends once, for one reason.
+//
+// Thread rule: Run belongs to the thread of the one STEPS link; everything else is safe from any.
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/sha256.h"
+#include "model/step/step.h"
+#include "model/transformer/stage.h"
+#include "net/link_client.h"
+#include "proto/control.pb.h"
+#include "proto/pipeline.grpc.pb.h"
+
+namespace shoal {
+
+using LinkServerStream = grpc::ServerReaderWriter<v1::LinkMessage, v1::LinkMessage>;
+using WatchServerStream = grpc::ServerReaderWriter<v1::NodeEvent, v1::Heartbeat>;
+
+class ActivePlan {
+ public:
+  // `stage` outlives the plan's use (see Idle()).
+  ActivePlan(Epoch epoch, const Sha256Digest& model_identity, Stage& stage);
+
+  Epoch epoch() const { return epoch_; }
+  const Sha256Digest& model_identity() const { return model_identity_; }
+
+  // Whether a dialling peer means this plan; the error says which values differ.
+  Status Matches(const v1::LinkHello& hello) const;
+
+  // Links to the next stage. Error: linked already, ended, or the dial's own.
+  Status LinkNext(const LinkTarget& target);
+
+  // Serves a link until it breaks or the plan ends; returns why.
+  Status ServeSteps(grpc::ServerContext& context, LinkServerStream& stream);
+  Status ServeResults(grpc::ServerContext& context, LinkServerStream& stream);
+  Status ServeWatch(grpc::ServerContext& context, WatchServerStream& stream);
+
+  // Ends the plan: cancels every link. With a reason, the coordinator is told through Watch first.
+  void End(const std::optional<Error>& reason);
+  // Blocks until no link uses the stage, at most kCallTimeoutMs; false if one still does.
+  bool WaitIdle();
+
+ private:
+  Status RunStep(const v1::StepMessage& message);
+  Status SendResult(StepResult result);
+  // Registers a server stream for cancellation by End; false if the plan has ended.
+  bool Enter(grpc::ServerContext& context);
+  void Leave(grpc::ServerContext& context);
+
+  const Epoch epoch_;
+  const Sha256Digest model_identity_;
+  Stage& stage_;
+
+  std::mutex mutex_;  // guards the next five
+  std::condition_variable changed_;
+  bool ended_ = false;
+  bool has_steps_link_ = false;
+  std::vector<grpc::ServerContext*> contexts_;
+  std::unique_ptr<LinkClient> next_;
+
+  std::mutex results_mutex_;  // guards results_ and its writes; never taken with mutex_ held
+  LinkServerStream* results_ = nullptr;
+
+  std::mutex watch_mutex_;  // guards the two below and writes; never taken with mutex_ held
+  WatchServerStream* watch_ = nullptr;
+  grpc::ServerContext* watch_context_ = nullptr;
+};
+
+}  // namespace shoal

@@ -1,0 +1,252 @@
+#include "node/service/node_service.h"
+
+#include <fmt/format.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <utility>
+
+#include "base/log.h"
+#include "net/channel.h"
+#include "node/profiler.h"
+
+namespace shoal {
+
+namespace {
+
+constexpr int kProgressMs = 200;
+constexpr int kMaxServerThreads = 64;
+constexpr int32_t kMaxLayers = 4096;
+constexpr int64_t kMaxKvTokens = int64_t{1} << 32;
+
+Status CheckBuild(uint32_t protocol_version, const std::string& build) {
+  if (protocol_version == kProtocolVersion && build == BuildId()) return OkStatus();
+  return FailedPrecondition(
+      fmt::format("the coordinator is '{}' with protocol {}, this node is '{}' with protocol {}: "
+                  "both must be the same",
+                  build, protocol_version, BuildId(), kProtocolVersion));
+}
+
+grpc::Status AsGrpc(const Status& status) {
+  return status.ok() ? grpc::Status::OK : ToGrpcStatus(status.error());
+}
+
+}  // namespace
+
+NodeService::NodeService(const NodeOptions& options, const kernels::KernelTable& kernels)
+    : options_(options), kernels_(kernels), pool_(options.threads), shard_host_(kernels, pool_) {}
+
+NodeService::~NodeService() = default;
+
+grpc::Status NodeService::Describe(grpc::ServerContext* /*context*/,
+                                   const v1::DescribeRequest* request, v1::DescribeReply* reply) {
+  if (const Status build = CheckBuild(request->protocol_version(), request->build()); !build.ok()) {
+    return ToGrpcStatus(build.error());
+  }
+  const std::lock_guard lock(prepare_mutex_);
+  {
+    const std::lock_guard plan_lock(mutex_);
+    // A node that serves is not measured again: that would disturb the answer in progress.
+    if (weight_bytes_per_s_ == 0 && plan_ == nullptr) {
+      weight_bytes_per_s_ = MeasureWeightBytesPerS(kernels_, pool_);
+    }
+  }
+  reply->set_protocol_version(kProtocolVersion);
+  reply->set_build(BuildId());
+  reply->set_name(options_.name);
+  reply->set_isa(std::string(kernels::IsaName(kernels_.isa)));
+  reply->set_threads(options_.threads);
+  const Stage* stage = shard_host_.stage();
+  const int64_t held = stage == nullptr ? 0 : stage->memory().weights_bytes;
+  reply->set_memory_bytes(options_.memory_limit_bytes > 0 ? options_.memory_limit_bytes
+                                                          : AvailableMemoryBytes() + held);
+  reply->set_weight_bytes_per_s(weight_bytes_per_s_);
+  reply->set_host_id(HostId());
+  return grpc::Status::OK;
+}
+
+Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request) const {
+  RETURN_IF_ERROR(CheckBuild(request.protocol_version(), request.build()));
+  ShardRequest shard;
+  if (request.model_identity().size() != shard.model_identity.size()) {
+    return InvalidArgument(fmt::format("model_identity has {} bytes, expected {}",
+                                       request.model_identity().size(),
+                                       shard.model_identity.size()));
+  }
+  std::copy(request.model_identity().begin(), request.model_identity().end(),
+            shard.model_identity.begin());
+  if (request.layer_begin() < 0 || request.layer_end() <= request.layer_begin() ||
+      request.layer_end() > kMaxLayers) {
+    return InvalidArgument(
+        fmt::format("layers [{}, {}) are not a range", request.layer_begin(), request.layer_end()));
+  }
+  if (request.kv_tokens() < 1 || request.kv_tokens() > kMaxKvTokens) {
+    return InvalidArgument(
+        fmt::format("kv_tokens {} is outside [1, {}]", request.kv_tokens(), kMaxKvTokens));
+  }
+  if (options_.model_path.empty() && !options_.listen.is_local()) {
+    return FailedPrecondition(
+        "this node listens on a network and was started without --model: it opens no file that a "
+        "peer names; start it with --model FILE");
+  }
+  shard.model_path = options_.model_path.empty() ? request.model_path() : options_.model_path;
+  shard.layers = {request.layer_begin(), request.layer_end()};
+  shard.stage_index = request.stage_index();
+  shard.kv_tokens = request.kv_tokens();
+  return shard;
+}
+
+Status NodeService::Replace(Epoch epoch) {
+  std::shared_ptr<ActivePlan> old;
+  {
+    const std::lock_guard lock(mutex_);
+    if (epoch <= highest_epoch_) {
+      return FailedPrecondition(fmt::format("epoch {} is over: this node has seen epoch {}",
+                                            epoch.value, highest_epoch_.value));
+    }
+    highest_epoch_ = epoch;
+    old = std::exchange(plan_, nullptr);
+  }
+  if (old == nullptr) return OkStatus();
+  old->End(std::nullopt);
+  if (!old->WaitIdle()) {
+    return DeadlineExceeded(
+        fmt::format("epoch {} is still computing after {} ms", old->epoch().value, kCallTimeoutMs));
+  }
+  return OkStatus();
+}
+
+grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::PrepareRequest* request,
+                                  grpc::ServerWriter<v1::PrepareProgress>* writer) {
+  const Result<ShardRequest> shard = CheckPrepare(*request);
+  if (!shard.ok()) return ToGrpcStatus(shard.error());
+  const Epoch epoch{request->epoch()};
+  const std::lock_guard lock(prepare_mutex_);
+  if (const Status replaced = Replace(epoch); !replaced.ok()) return AsGrpc(replaced);
+
+  LoadProgress progress;
+  std::future<Status> loading =
+      std::async(std::launch::async, [&] { return shard_host_.Load(*shard, &progress); });
+  v1::PrepareProgress message;
+  while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
+    message.set_bytes_done(progress.bytes_done);
+    message.set_bytes_total(progress.bytes_total);
+    static_cast<void>(writer->Write(message));
+  }
+  if (const Status loaded = loading.get(); !loaded.ok()) return AsGrpc(loaded);
+  if (context->IsCancelled()) return {grpc::CANCELLED, "the coordinator gave up"};
+
+  Stage& stage = *shard_host_.stage();
+  {
+    const std::lock_guard plan_lock(mutex_);
+    plan_ = std::make_shared<ActivePlan>(epoch, shard->model_identity, stage);
+  }
+  spdlog::info("epoch {}: layers [{}, {}) loaded, {} MiB", epoch.value, shard->layers.begin,
+               shard->layers.end, stage.memory().weights_bytes >> 20);
+  message.set_bytes_done(progress.bytes_total);
+  message.set_bytes_total(progress.bytes_total);
+  message.set_ready(true);
+  message.set_weights_bytes(stage.memory().weights_bytes);
+  message.set_weight_bytes_per_token(stage.weight_bytes_per_token());
+  static_cast<void>(writer->Write(message));
+  return grpc::Status::OK;
+}
+
+Result<std::shared_ptr<ActivePlan>> NodeService::Find(Epoch epoch) {
+  const std::lock_guard lock(mutex_);
+  if (plan_ == nullptr) {
+    return FailedPrecondition(fmt::format("epoch {}: this node has no plan", epoch.value));
+  }
+  if (plan_->epoch() != epoch) {
+    return FailedPrecondition(fmt::format("epoch differs: the caller has {}, this node has {}",
+                                          epoch.value, plan_->epoch().value));
+  }
+  return plan_;
+}
+
+grpc::Status NodeService::Connect(grpc::ServerContext* /*context*/,
+                                  const v1::ConnectRequest* request, v1::ConnectReply* /*reply*/) {
+  const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{request->epoch()});
+  if (!plan.ok()) return ToGrpcStatus(plan.error());
+  const Result<Address> address = ParseAddress(request->next_address());
+  if (!address.ok()) return ToGrpcStatus(address.error());
+  LinkTarget target;
+  target.name = request->next_name();
+  target.address = *address;
+  target.epoch = (*plan)->epoch();
+  target.model_identity = (*plan)->model_identity();
+  target.layers = {request->next_layer_begin(), request->next_layer_end()};
+  return AsGrpc((*plan)->LinkNext(target));
+}
+
+grpc::Status NodeService::Watch(grpc::ServerContext* context, WatchServerStream* stream) {
+  v1::Heartbeat first;
+  if (!stream->Read(&first)) return {grpc::CANCELLED, "no heartbeat came"};
+  const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{first.epoch()});
+  if (!plan.ok()) return ToGrpcStatus(plan.error());
+  return AsGrpc((*plan)->ServeWatch(*context, *stream));
+}
+
+grpc::Status NodeService::Link(grpc::ServerContext* context, LinkServerStream* stream) {
+  v1::LinkMessage first;
+  if (!stream->Read(&first)) return {grpc::CANCELLED, "no handshake came"};
+  if (!first.has_hello()) return {grpc::INVALID_ARGUMENT, "a link begins with a handshake"};
+  const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{first.hello().epoch()});
+  if (!plan.ok()) return ToGrpcStatus(plan.error());
+  if (const Status same = (*plan)->Matches(first.hello()); !same.ok()) return AsGrpc(same);
+  switch (first.hello().role()) {
+    case v1::LINK_ROLE_STEPS: return AsGrpc((*plan)->ServeSteps(*context, *stream));
+    case v1::LINK_ROLE_RESULTS: return AsGrpc((*plan)->ServeResults(*context, *stream));
+    default: return {grpc::INVALID_ARGUMENT, "the link's role is neither steps nor results"};
+  }
+}
+
+void NodeService::Shutdown() {
+  const std::lock_guard lock(mutex_);
+  if (plan_ != nullptr) plan_->End(std::nullopt);
+}
+
+Result<std::unique_ptr<NodeServer>> NodeServer::Start(const NodeOptions& options,
+                                                      const kernels::KernelTable& kernels) {
+  if (!options.listen.is_local() && !options.insecure_network) {
+    return FailedPrecondition(fmt::format(
+        "{}: other machines could reach this address, and links are not encrypted yet; listen on "
+        "127.0.0.1 or a Unix socket, or accept the risk with --insecure-network",
+        options.listen.ToString()));
+  }
+  std::unique_ptr<NodeServer> node(new NodeServer);
+  node->address_ = options.listen;
+  node->service_ = std::make_unique<NodeService>(options, kernels);
+  grpc::ServerBuilder builder;
+  int port = 0;
+  ConfigureServer(builder, options.listen, &port);
+  grpc::ResourceQuota quota;
+  quota.SetMaxThreads(kMaxServerThreads);
+  builder.SetResourceQuota(quota);
+  builder.RegisterService(static_cast<v1::NodeControl::Service*>(node->service_.get()));
+  builder.RegisterService(static_cast<v1::Pipeline::Service*>(node->service_.get()));
+  const mode_t old_mask = ::umask(0077);  // a Unix socket is for this user only
+  node->server_ = builder.BuildAndStart();
+  ::umask(old_mask);
+  if (node->server_ == nullptr || (!options.listen.is_unix() && port == 0)) {
+    return Unavailable(fmt::format("cannot listen on {}: the address is in use or not ours",
+                                   options.listen.ToString()));
+  }
+  if (!options.listen.is_unix()) node->address_.port = static_cast<uint16_t>(port);
+  return node;
+}
+
+NodeServer::~NodeServer() {
+  if (service_ != nullptr) service_->Shutdown();
+  if (server_ != nullptr) {
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(kProgressMs));
+  }
+}
+
+}  // namespace shoal

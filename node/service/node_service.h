@@ -1,0 +1,83 @@
+// A node as its peers see it: the gRPC services of proto/control.proto and proto/pipeline.proto.
+// Holds at most one plan; a plan with a higher epoch replaces it.
+//
+// Thread rule: gRPC calls the handlers on its own threads.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/thread_pool.h"
+#include "kernels/kernel_table.h"
+#include "net/address.h"
+#include "node/service/active_plan.h"
+#include "node/shard_host.h"
+#include "proto/control.grpc.pb.h"
+#include "proto/pipeline.grpc.pb.h"
+
+namespace shoal {
+
+struct NodeOptions {
+  std::string name;
+  Address listen;
+  std::string model_path;  // if set, the only model this node serves
+  int threads = 1;
+  int64_t memory_limit_bytes = 0;  // 0: what the OS says is available
+  bool insecure_network = false;   // allows `listen` to be reachable from other machines
+};
+
+class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::Service {
+ public:
+  NodeService(const NodeOptions& options, const kernels::KernelTable& kernels);
+  ~NodeService() override;
+
+  grpc::Status Describe(grpc::ServerContext* context, const v1::DescribeRequest* request,
+                        v1::DescribeReply* reply) override;
+  grpc::Status Prepare(grpc::ServerContext* context, const v1::PrepareRequest* request,
+                       grpc::ServerWriter<v1::PrepareProgress>* writer) override;
+  grpc::Status Connect(grpc::ServerContext* context, const v1::ConnectRequest* request,
+                       v1::ConnectReply* reply) override;
+  grpc::Status Watch(grpc::ServerContext* context, WatchServerStream* stream) override;
+  grpc::Status Link(grpc::ServerContext* context, LinkServerStream* stream) override;
+
+  // Ends the plan, if there is one, so that blocked handlers return.
+  void Shutdown();
+
+ private:
+  Result<ShardRequest> CheckPrepare(const v1::PrepareRequest& request) const;
+  Status Replace(Epoch epoch);  // ends the current plan and waits until its stage is free
+  Result<std::shared_ptr<ActivePlan>> Find(Epoch epoch);
+
+  const NodeOptions options_;
+  const kernels::KernelTable& kernels_;
+  ThreadPool pool_;
+  ShardHost shard_host_;
+  std::mutex prepare_mutex_;  // one Prepare or measurement at a time; guards the next two
+  double weight_bytes_per_s_ = 0;
+
+  std::mutex mutex_;  // guards the two below
+  Epoch highest_epoch_;
+  // Shared with the handlers that serve its links.
+  std::shared_ptr<ActivePlan> plan_;
+};
+
+// The running server. Start refuses an address that others could reach unless insecure_network.
+class NodeServer {
+ public:
+  static Result<std::unique_ptr<NodeServer>> Start(const NodeOptions& options,
+                                                   const kernels::KernelTable& kernels);
+  // Ends the plan, closes every connection.
+  ~NodeServer();
+
+  // With the port that was bound.
+  const Address& address() const { return address_; }
+
+ private:
+  NodeServer() = default;
+  Address address_;
+  std::unique_ptr<NodeService> service_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace shoal
