@@ -5,32 +5,30 @@
 // client that disconnects frees its session. Without keys or TLS (they come with pairing) it
 // listens where it is told, loopback by default.
 //
-// Thread rule: Start and Stop from one thread; runs its own threads. The engine outlives it.
+// Thread rule: started and destroyed by one thread; runs its own threads. Engine and text model
+// outlive it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
 #include "base/result.h"
+#include "coordinator/api/http_limits.h"
 #include "coordinator/engine.h"
 #include "coordinator/text_model.h"
 
 namespace shoal {
 
-struct HttpLimits {
-  static constexpr int64_t kMaxBodyBytes = 8 << 20;
-  static constexpr int64_t kMaxHeaderBytes = 16 << 10;
-  static constexpr int kMaxConnections = 256;
-  static constexpr int kHeaderTimeoutS = 15;  // to send the headers
-  static constexpr int kBodyTimeoutS = 60;    // to send the body
-  static constexpr int kIdleTimeoutS = 75;    // between requests of one connection
-  static constexpr int kWriteTimeoutS = 30;   // a client that does not read is dropped
-  static constexpr int kMaxChoices = 8;       // `n` of one request
-  static constexpr size_t kMaxPrompts = 32;   // of one /v1/completions request
-  static constexpr size_t kMaxMessages = 4096;
-  static constexpr int kRetryAfterS = 2;
+// From HttpLimits; shorter in tests.
+struct HttpTimeouts {
+  std::chrono::milliseconds header = std::chrono::seconds(HttpLimits::kHeaderTimeoutS);
+  std::chrono::milliseconds body = std::chrono::seconds(HttpLimits::kBodyTimeoutS);
+  std::chrono::milliseconds idle = std::chrono::seconds(HttpLimits::kIdleTimeoutS);
+  std::chrono::milliseconds write = std::chrono::seconds(HttpLimits::kWriteTimeoutS);
+  std::chrono::milliseconds linger = std::chrono::seconds(HttpLimits::kLingerTimeoutS);
+  std::chrono::milliseconds keep_alive = std::chrono::seconds(HttpLimits::kKeepAliveS);
 };
 
 struct HttpServerOptions {
@@ -39,6 +37,7 @@ struct HttpServerOptions {
   std::string model_id;  // as /v1/models names it
   int64_t created_unix_s = 0;
   int32_t default_max_tokens = 0;  // 0: whatever the context has left
+  HttpTimeouts timeouts;
 };
 
 class HttpServer {
