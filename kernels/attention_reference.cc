@@ -4,7 +4,6 @@
 #include <cstring>
 #include <limits>
 
-#include "base/bytes.h"
 #include "base/check.h"
 #include "kernels/partial_sums.h"
 #include "kernels/portable_math.h"
@@ -26,8 +25,9 @@ int64_t ValuesOffset(const AttentionShape& shape, int32_t kv_head) {
   return KeysOffset(shape, kv_head) + int64_t{shape.head_dim} * kKvPageTokens;
 }
 
-float HalfAt(const std::byte* page, int64_t index) {
-  return HalfToFloat(LoadLittleEndian<uint16_t>(page + index * 2));
+// `count` halves from the page, as floats.
+void Widen(const std::byte* page, int64_t offset, int32_t count, float* to) {
+  DequantizeRow(TensorType::kF16, page + offset * 2, count, to);
 }
 
 // One query head's state on its way over the pages.
@@ -42,11 +42,10 @@ struct Softmax {
 void Scores(const HeadVector& query, const std::byte* page, int64_t offset, int32_t head_dim,
             int32_t keys, KeyVector& scores) {
   scores.fill(0);
+  KeyVector row;
   for (int32_t d = 0; d < head_dim; ++d) {
-    for (int32_t j = 0; j < keys; ++j) {
-      const float key = HalfAt(page, offset + int64_t{d} * kKvPageTokens + j);
-      scores[j] = std::fma(query[d], key, scores[j]);
-    }
+    Widen(page, offset + int64_t{d} * kKvPageTokens, keys, row.data());
+    for (int32_t j = 0; j < keys; ++j) scores[j] = std::fma(query[d], row[j], scores[j]);
   }
 }
 
@@ -69,10 +68,11 @@ void AddPage(const AttentionShape& shape, const std::byte* page, int32_t kv_head
 
   const int64_t values = ValuesOffset(shape, kv_head);
   for (int32_t d = 0; d < shape.head_dim; ++d) state.output[d] *= correction;
+  HeadVector row;
   for (int32_t j = 0; j < keys; ++j) {
+    Widen(page, values + int64_t{j} * shape.head_dim, shape.head_dim, row.data());
     for (int32_t d = 0; d < shape.head_dim; ++d) {
-      const float value = HalfAt(page, values + int64_t{j} * shape.head_dim + d);
-      state.output[d] = std::fma(weights[j], value, state.output[d]);
+      state.output[d] = std::fma(weights[j], row[d], state.output[d]);
     }
   }
 }
