@@ -108,8 +108,9 @@ uint32_t ClassStandIn(uint32_t code_point) {
   return code_point <= it->last ? it->stand_in : code_point;
 }
 
-// Cuts `match` into three characters each, counted from its end.
-void AppendTriples(std::string_view match, std::vector<size_t>& lengths) {
+// Cuts `match` into three characters each, counted from its end. The `before` bytes in front of it
+// go with the first of them, as in the reference.
+void AppendTriples(std::string_view match, size_t before, std::vector<size_t>& lengths) {
   std::vector<size_t> starts;
   for (size_t i = 0; i < match.size(); i += Utf8LengthOf(static_cast<uint8_t>(match[i]))) {
     starts.push_back(i);
@@ -117,10 +118,11 @@ void AppendTriples(std::string_view match, std::vector<size_t>& lengths) {
   size_t begin = 0;
   for (size_t i = 1; i < starts.size(); ++i) {
     if ((starts.size() - i) % 3 != 0) continue;
-    lengths.push_back(starts[i] - begin);
+    lengths.push_back(before + starts[i] - begin);
+    before = 0;
     begin = starts[i];
   }
-  lengths.push_back(match.size() - begin);
+  lengths.push_back(before + match.size() - begin);
 }
 
 }  // namespace
@@ -173,10 +175,11 @@ class PreTokenizer::Step {
     while (done < word.size()) {
       const std::optional<Range> match = Search(word, done, data, context);
       if (!match.has_value()) break;
-      if (match->begin > done) words.push_back(match->begin - done);
+      const size_t before = match->begin - done;
       if (digit_triples_) {
-        AppendTriples(word.substr(match->begin, match->end - match->begin), words);
+        AppendTriples(word.substr(match->begin, match->end - match->begin), before, words);
       } else {
+        if (before > 0) words.push_back(before);
         words.push_back(match->end - match->begin);
       }
       done = match->end;

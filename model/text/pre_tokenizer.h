@@ -52,8 +52,10 @@ class PreTokenizer {
 
 // One cut: what matches `pattern` and what lies between matches become words of their own.
 struct SplitRule {
-  std::string pattern;         // PCRE2 syntax
-  bool digit_triples = false;  // a match is then cut into three characters each, from its end
+  std::string pattern;  // PCRE2 syntax
+  // A match is cut further, into three characters each from its end, and what lies in front of it
+  // stays with the first of these.
+  bool digit_triples = false;
 };
 
 struct PreTokenizerSpec {
