@@ -8,6 +8,7 @@
 namespace shoal {
 
 void AddDetokenizeCommand(CLI::App& app, int& exit_code);
+void AddInspectCommand(CLI::App& app, int& exit_code);
 void AddTokenizeCommand(CLI::App& app, int& exit_code);
 
 }  // namespace shoal

@@ -137,13 +137,16 @@ Result<GgufPair> ReadMetadataPair(GgufCursor& cursor, std::span<const std::byte>
   return read;
 }
 
-std::string DescribeType(const GgufArray& array) {
+std::string_view ElementTypeName(const GgufArray& array) {
   return std::visit(
       [](const auto& elements) {
-        using T = typename std::remove_cvref_t<decltype(elements)>::value_type;
-        return fmt::format("array of {}", NameOf<T>());
+        return NameOf<typename std::remove_cvref_t<decltype(elements)>::value_type>();
       },
       array.elements);
+}
+
+std::string DescribeType(const GgufArray& array) {
+  return fmt::format("array of {}", ElementTypeName(array));
 }
 
 std::string DescribeType(const GgufValue& value) {

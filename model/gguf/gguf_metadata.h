@@ -26,5 +26,6 @@ Result<GgufPair> ReadMetadataPair(GgufCursor& cursor, std::span<const std::byte>
 // "uint32", "string", "array of float32": as messages and `shoal inspect` print it.
 std::string DescribeType(const GgufValue& value);
 std::string DescribeType(const GgufArray& array);
+std::string_view ElementTypeName(const GgufArray& array);
 
 }  // namespace shoal
