@@ -156,16 +156,6 @@ SHOAL_TARGET_AVX2 void MultiplyTile(const std::byte* groups, int64_t cols, const
   }
 }
 
-Activations TokensFrom(const Activations& x, int64_t token, int64_t cols) {
-  const int64_t blocks = token * (cols / kBlock);
-  Activations from;
-  from.values = x.values + token * cols;
-  from.scales = x.scales + blocks;
-  from.sums = x.sums + blocks;
-  from.scaled_sums = x.scaled_sums + blocks;
-  return from;
-}
-
 // kGroups groups by all tokens.
 template <TensorType kType, int kGroups>
 SHOAL_TARGET_AVX2 void MultiplyGroups(const std::byte* groups, int64_t cols, const Activations& x,
@@ -173,10 +163,10 @@ SHOAL_TARGET_AVX2 void MultiplyGroups(const std::byte* groups, int64_t cols, con
                                       int64_t out_stride) {
   int64_t t = 0;
   for (; t + kTileTokens <= tokens; t += kTileTokens) {
-    MultiplyTile<kType, kGroups, kTileTokens>(groups, cols, TokensFrom(x, t, cols), rows,
+    MultiplyTile<kType, kGroups, kTileTokens>(groups, cols, SkipTokens(x, t, cols), rows,
                                               out + t * out_stride, out_stride);
   }
-  const Activations rest = TokensFrom(x, t, cols);
+  const Activations rest = SkipTokens(x, t, cols);
   float* to = out + t * out_stride;
   switch (tokens - t) {
     case 1: MultiplyTile<kType, kGroups, 1>(groups, cols, rest, rows, to, out_stride); break;

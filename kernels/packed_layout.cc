@@ -8,17 +8,16 @@
 namespace shoal::kernels {
 namespace {
 
-// How one block of one row lies in GGUF: `halves` f16 numbers, then `quants` in pieces of 4 bytes.
-// A row of F16, say, is blocks of one piece-less half. F32 is one piece and no half.
+// How one block of one row lies in GGUF: 2-byte halves, then pieces of 4 bytes. A row of F16 is
+// blocks of one half; one of F32, blocks of one piece.
 struct BlockShape {
-  int64_t values;  // per block
+  int64_t values;  // per block; 0 for a type without a packed layout
   int64_t halves;
   int64_t pieces;
 
   int64_t Bytes() const { return 2 * halves + 4 * pieces; }
 };
 
-// REQUIRES nothing; `values` is 0 for a type without a packed layout.
 BlockShape ShapeOf(TensorType type) {
   switch (type) {
     case TensorType::kQ4_0: return {.values = 32, .halves = 1, .pieces = 4};
@@ -71,6 +70,19 @@ void PackRowGroups(const WeightMatrix& from, int64_t row_begin, int64_t row_end,
       }
     }
   }
+}
+
+Activations SkipTokens(const Activations& x, int64_t tokens, int64_t cols) {
+  Activations rest;
+  if (x.f32 != nullptr) rest.f32 = x.f32 + tokens * cols;
+  if (x.values != nullptr) {
+    const int64_t blocks = tokens * (cols / 32);
+    rest.values = x.values + tokens * cols;
+    rest.scales = x.scales + blocks;
+    rest.sums = x.sums + blocks;
+    rest.scaled_sums = x.scaled_sums + blocks;
+  }
+  return rest;
 }
 
 }  // namespace shoal::kernels

@@ -28,4 +28,12 @@ int64_t PackedGroupBytes(TensorType type, int64_t cols);
 int64_t PackedMatrixBytes(TensorType type, int64_t rows, int64_t cols);
 void PackRowGroups(const WeightMatrix& from, int64_t row_begin, int64_t row_end, std::byte* to);
 
+// The activations without the first `tokens` tokens, of a type that is packed.
+Activations SkipTokens(const Activations& x, int64_t tokens, int64_t cols);
+
+// Whether a packed type's activations are f32 (else int8 in blocks of 32).
+constexpr bool ActivationsAreFloats(TensorType type) {
+  return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
+}
+
 }  // namespace shoal::kernels
