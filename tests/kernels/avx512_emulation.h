@@ -21,6 +21,7 @@ using __mmask8 = simde__mmask8;
 using __mmask16 = simde__mmask16;
 using __mmask32 = simde__mmask32;
 using __mmask64 = simde__mmask64;
+#define _MM_FROUND_NO_EXC SIMDE_MM_FROUND_NO_EXC
 
 namespace shoal::kernels::emulation {
 
@@ -79,8 +80,9 @@ ToVector HalvesToFloats(const FromVector& vector) {
   return to.template As<ToVector>();
 }
 
-template <typename ToVector, typename FromVector>
+template <typename ToVector, int rounding, typename FromVector>
 ToVector FloatsToHalves(const FromVector& vector) {
+  static_assert((rounding & ~_MM_FROUND_NO_EXC) == _MM_FROUND_TO_NEAREST_INT);
   const auto from = LanesOf<float>(vector);
   Lanes<uint16_t, sizeof(ToVector) / sizeof(uint16_t)> to;
   for (int i = 0; i < to.kCount; ++i) to.lane[i] = FloatToHalf(from.lane[i]);
@@ -170,9 +172,9 @@ inline __m512 DuplicateOfPairs(const __m512& vector, int odd) {
 #define _mm256_cvtph_ps(a) (::shoal::kernels::emulation::HalvesToFloats<__m256, __m128i>(a))
 #define _mm512_cvtph_ps(a) (::shoal::kernels::emulation::HalvesToFloats<__m512, __m256i>(a))
 #define _mm256_cvtps_ph(a, rounding) \
-  (::shoal::kernels::emulation::FloatsToHalves<__m128i, __m256>(a))
+  (::shoal::kernels::emulation::FloatsToHalves<__m128i, rounding>(a))
 #define _mm512_cvtps_ph(a, rounding) \
-  (::shoal::kernels::emulation::FloatsToHalves<__m256i, __m512>(a))
+  (::shoal::kernels::emulation::FloatsToHalves<__m256i, rounding>(a))
 
 // Masked loads and stores.
 #define _mm512_maskz_loadu_ps(mask, from) \

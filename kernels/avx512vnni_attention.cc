@@ -1,0 +1,142 @@
+// Attention for AVX-512: as kernels/avx2_attention.cc, with twice the lanes and masks for what is
+// left of a head.
+#include "kernels/attention_tiles.h"
+#include "kernels/avx512_math.h"
+#include "kernels/avx512vnni.h"
+
+#if defined(__x86_64__)
+
+namespace shoal::kernels::avx512vnni {
+
+namespace {
+
+constexpr int32_t kLanes = 16;
+
+// out[r, c] = start + sum over i of a[r, i] * b[i, c] for kRows rows and kVectors vectors of
+// columns, the last `last` wide; start is 0, or out[r, c] * rescale[r] if there is a rescale.
+// Writes whole vectors of out.
+template <int kRows, int kVectors>
+SHOAL_TARGET_AVX512 inline void Product(const float* a, int64_t a_stride, const uint16_t* b,
+                                        int64_t b_stride, int32_t depth, __mmask16 last,
+                                        const float* rescale, float* out, int64_t out_stride) {
+  __m512 acc[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      acc[r][v] = rescale == nullptr
+                      ? _mm512_setzero_ps()
+                      : _mm512_mul_ps(_mm512_loadu_ps(out + r * out_stride + v * kLanes),
+                                      _mm512_set1_ps(rescale[r]));
+    }
+  }
+  for (int32_t i = 0; i < depth; ++i, a += 1, b += b_stride) {
+    __m512 columns[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      const __mmask16 mask = v == kVectors - 1 ? last : FirstLanes(kLanes);
+      columns[v] = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, b + v * kLanes));
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const __m512 factor = _mm512_set1_ps(a[r * a_stride]);
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = _mm512_fmadd_ps(factor, columns[v], acc[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      _mm512_storeu_ps(out + r * out_stride + v * kLanes, acc[r][v]);
+    }
+  }
+}
+
+// Scores [rows, kKvPageTokens] to weights p in place; moves max and sum on and writes the factor by
+// which sums and values so far shrink.
+template <int kRows>
+SHOAL_TARGET_AVX512 inline void Softmax(const AttentionPage& page, float* scores, float* max,
+                                        float* sum, float* rescale) {
+  const __mmask16 first = FirstLanes(page.visible);
+  const __mmask16 second = FirstLanes(page.visible < kLanes ? 0 : page.visible - kLanes);
+  const __m512 minus_infinity = _mm512_set1_ps(-__builtin_inff());
+  alignas(64) float old_minus_new[kLanes] = {};
+  for (int r = 0; r < kRows; ++r) {
+    const float* row = scores + r * kKvPageTokens;
+    const __m512 a = _mm512_mask_mov_ps(minus_infinity, first, _mm512_loadu_ps(row));
+    const __m512 b = _mm512_mask_mov_ps(minus_infinity, second, _mm512_loadu_ps(row + kLanes));
+    // A score that is NaN is passed over.
+    __m512 most = _mm512_max_ps(a, _mm512_set1_ps(max[r]));
+    most = _mm512_max_ps(b, most);
+    const float new_max = _mm512_reduce_max_ps(most);
+    old_minus_new[r] = max[r] - new_max;
+    max[r] = new_max;
+  }
+  _mm512_storeu_ps(rescale, Exp16(_mm512_loadu_ps(old_minus_new)));
+  for (int r = 0; r < kRows; ++r) {
+    float* row = scores + r * kKvPageTokens;
+    const __m512 top = _mm512_set1_ps(max[r]);
+    const __m512 a = Exp16(_mm512_sub_ps(_mm512_loadu_ps(row), top));
+    const __m512 b = Exp16(_mm512_sub_ps(_mm512_loadu_ps(row + kLanes), top));
+    const __m512 p = _mm512_maskz_mov_ps(first, a);
+    const __m512 q = _mm512_maskz_mov_ps(second, b);
+    _mm512_storeu_ps(row, p);
+    _mm512_storeu_ps(row + kLanes, q);
+    sum[r] = __builtin_fmaf(sum[r], rescale[r], SumOfPartials(_mm512_add_ps(p, q)));
+  }
+}
+
+// Takes one page into kRows rows of the tile that see the same of its keys.
+template <int kRows>
+SHOAL_TARGET_AVX512 void TakePageOfRows(const AttentionPage& page, AttentionTile& tile,
+                                        int32_t row) {
+  static_assert(kKvPageTokens == 2 * kLanes);
+  alignas(64) float p[kRows * kKvPageTokens];
+  alignas(64) float rescale[kLanes];
+  Product<kRows, 2>(tile.q + row * tile.stride, tile.stride, page.k, kKvPageTokens, page.head_dim,
+                    FirstLanes(kLanes), nullptr, p, kKvPageTokens);
+  Softmax<kRows>(page, p, tile.max + row, tile.sum + row, rescale);
+  float* o = tile.o + row * tile.stride;
+  int32_t d = 0;
+  for (; d + kLanes < page.head_dim; d += 2 * kLanes) {
+    Product<kRows, 2>(p, kKvPageTokens, page.v + d, page.head_dim, page.visible,
+                      FirstLanes(page.head_dim - d - kLanes), rescale, o + d, tile.stride);
+  }
+  if (d < page.head_dim) {
+    Product<kRows, 1>(p, kKvPageTokens, page.v + d, page.head_dim, page.visible,
+                      FirstLanes(page.head_dim - d), rescale, o + d, tile.stride);
+  }
+}
+
+void TakePage(const AttentionPage& page, AttentionTile& tile, int32_t row, int32_t rows) {
+  switch (rows) {
+    case 1: return TakePageOfRows<1>(page, tile, row);
+    case 2: return TakePageOfRows<2>(page, tile, row);
+    case 3: return TakePageOfRows<3>(page, tile, row);
+    case 4: return TakePageOfRows<4>(page, tile, row);
+    case 5: return TakePageOfRows<5>(page, tile, row);
+    default: return TakePageOfRows<kMaxGroupRows>(page, tile, row);
+  }
+}
+
+SHOAL_TARGET_AVX512 void Multiply(const float* x, int32_t n, float factor, float* out) {
+  for (int32_t i = 0; i < n; i += kLanes) {
+    const __mmask16 mask = FirstLanes(n - i);
+    const __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
+    _mm512_mask_storeu_ps(out + i, mask, _mm512_mul_ps(value, _mm512_set1_ps(factor)));
+  }
+}
+
+SHOAL_TARGET_AVX512 void Divide(const float* x, int32_t n, float divisor, float* out) {
+  for (int32_t i = 0; i < n; i += kLanes) {
+    const __mmask16 mask = FirstLanes(n - i);
+    const __m512 value = _mm512_maskz_loadu_ps(mask, x + i);
+    _mm512_mask_storeu_ps(out + i, mask, _mm512_div_ps(value, _mm512_set1_ps(divisor)));
+  }
+}
+
+}  // namespace
+
+void Attend(const AttentionShape& shape, const float* q, int64_t tokens, int64_t first_position,
+            const std::byte* const* pages, int32_t kv_head, float* out) {
+  AttendByTiles({TakePage, Multiply, Divide}, shape, q, tokens, first_position, pages, kv_head,
+                out);
+}
+
+}  // namespace shoal::kernels::avx512vnni
+
+#endif

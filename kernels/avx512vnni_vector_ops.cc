@@ -1,0 +1,179 @@
+// Everything but products and attention, for AVX-512. Loops take what is left of a row by masks.
+#include "kernels/avx512_math.h"
+#include "kernels/avx512vnni.h"
+
+#if defined(__x86_64__)
+
+namespace shoal::kernels::avx512vnni {
+
+namespace {
+
+constexpr int64_t kLanes = 16;
+
+// x * inverse rounded into [-127, 127], stored as bytes; NaN gives -127. Returns the values' sum.
+SHOAL_TARGET_AVX512 inline int32_t Quantize16(const float* x, float inverse, int8_t* values) {
+  const __m512 value = _mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(inverse));
+  const __m512 low = _mm512_max_ps(value, _mm512_set1_ps(-127.0F));
+  const __m512i rounded = _mm512_cvtps_epi32(_mm512_min_ps(low, _mm512_set1_ps(127.0F)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(values), _mm512_cvtepi32_epi8(rounded));
+  return _mm512_reduce_add_epi32(rounded);
+}
+
+// The largest |x| of `count` values, a multiple of 16; NaN is passed over.
+SHOAL_TARGET_AVX512 inline float LargestOf(const float* x, int64_t count) {
+  __m512 largest = _mm512_setzero_ps();
+  for (int64_t i = 0; i < count; i += kLanes) {
+    largest = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + i)), largest);
+  }
+  return _mm512_reduce_max_ps(largest);
+}
+
+inline float InverseScale(float largest) {
+  return largest >= kSmallestQuantized ? 127.0F / largest : 0.0F;
+}
+
+// Up to 16 pairs (a, b) by as many angles.
+SHOAL_TARGET_AVX512 inline void Rotate16(float* a, float* b, const float* cos, const float* sin,
+                                         int64_t pairs) {
+  const __mmask16 mask = FirstLanes(pairs);
+  const __m512 x = _mm512_maskz_loadu_ps(mask, a);
+  const __m512 y = _mm512_maskz_loadu_ps(mask, b);
+  const __m512 c = _mm512_maskz_loadu_ps(mask, cos);
+  const __m512 s = _mm512_maskz_loadu_ps(mask, sin);
+  _mm512_mask_storeu_ps(a, mask, _mm512_fmsub_ps(x, c, _mm512_mul_ps(y, s)));
+  _mm512_mask_storeu_ps(b, mask, _mm512_fmadd_ps(x, s, _mm512_mul_ps(y, c)));
+}
+
+// Up to eight adjacent pairs by as many angles.
+SHOAL_TARGET_AVX512 inline void RotateAdjacent8(float* pairs, const float* cos, const float* sin,
+                                                int64_t count) {
+  constexpr __mmask16 kOdd = 0xAAAA;
+  const __mmask16 angles = FirstLanes(count < 8 ? count : 8);
+  const __mmask16 values = FirstLanes(2 * count);
+  const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  const __m512 c = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(angles, cos));
+  const __m512 s = _mm512_permutexvar_ps(twice, _mm512_maskz_loadu_ps(angles, sin));
+  const __m512 x = _mm512_maskz_loadu_ps(values, pairs);  // a0 b0 a1 b1 ...
+  // b * sin, negated, for a'; b * cos for b'.
+  const __m512 minus_s = _mm512_xor_ps(s, _mm512_set1_ps(-0.0F));
+  const __m512 b_part = _mm512_mul_ps(_mm512_movehdup_ps(x), _mm512_mask_mov_ps(minus_s, kOdd, c));
+  const __m512 a_factor = _mm512_mask_mov_ps(c, kOdd, s);
+  _mm512_mask_storeu_ps(pairs, values, _mm512_fmadd_ps(_mm512_moveldup_ps(x), a_factor, b_part));
+}
+
+}  // namespace
+
+SHOAL_TARGET_AVX512 void QuantizeBy32(const float* x, int64_t cols, int8_t* values, float* scales,
+                                      int32_t* sums, float* scaled_sums) {
+  for (int64_t b = 0; b < cols / 32; ++b) {
+    const float largest = LargestOf(x + b * 32, 32);
+    const float inverse = InverseScale(largest);
+    scales[b] = largest / 127.0F;
+    sums[b] = Quantize16(x + b * 32, inverse, values + b * 32) +
+              Quantize16(x + b * 32 + kLanes, inverse, values + b * 32 + kLanes);
+    scaled_sums[b] = scales[b] * static_cast<float>(sums[b]);
+  }
+}
+
+SHOAL_TARGET_AVX512 void QuantizeBy256(const float* x, int64_t cols, int8_t* values, float* scales,
+                                       int32_t* sums, int16_t* sums16) {
+  for (int64_t b = 0; b < cols / 256; ++b) {
+    const float largest = LargestOf(x + b * 256, 256);
+    const float inverse = InverseScale(largest);
+    scales[b] = largest / 127.0F;
+    for (int64_t j = b * 8; j < b * 8 + 8; ++j) {
+      const int32_t first = Quantize16(x + j * 32, inverse, values + j * 32);
+      const int32_t second = Quantize16(x + j * 32 + kLanes, inverse, values + j * 32 + kLanes);
+      sums16[2 * j] = static_cast<int16_t>(first);
+      sums16[2 * j + 1] = static_cast<int16_t>(second);
+      sums[j] = first + second;
+    }
+  }
+}
+
+SHOAL_TARGET_AVX512 void RmsNorm(const float* x, const float* weight, int64_t n, float epsilon,
+                                 float* out) {
+  __m512 partial = _mm512_setzero_ps();
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const __m512 value = _mm512_maskz_loadu_ps(FirstLanes(n - i), x + i);
+    partial = _mm512_fmadd_ps(value, value, partial);  // adding +0 * +0 changes no partial sum
+  }
+  const float mean = SumOfPartials(partial) / static_cast<float>(n);
+  const __m512 inverse = _mm512_set1_ps(1.0F / __builtin_sqrtf(mean + epsilon));
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const __mmask16 mask = FirstLanes(n - i);
+    const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), inverse);
+    const __m512 weights = _mm512_maskz_loadu_ps(mask, weight + i);
+    _mm512_mask_storeu_ps(out + i, mask, _mm512_mul_ps(scaled, weights));
+  }
+}
+
+SHOAL_TARGET_AVX512 void Add(float* x, const float* y, int64_t n) {
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const __mmask16 mask = FirstLanes(n - i);
+    const __m512 sum =
+        _mm512_add_ps(_mm512_maskz_loadu_ps(mask, x + i), _mm512_maskz_loadu_ps(mask, y + i));
+    _mm512_mask_storeu_ps(x + i, mask, sum);
+  }
+}
+
+SHOAL_TARGET_AVX512 void SiluMultiply(float* gate, const float* up, int64_t n) {
+  const __m512 one = _mm512_set1_ps(1.0F);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const __mmask16 mask = FirstLanes(n - i);
+    const __m512 x = _mm512_maskz_loadu_ps(mask, gate + i);
+    const __m512 exp = Exp16(_mm512_xor_ps(x, _mm512_set1_ps(-0.0F)));
+    const __m512 silu = _mm512_div_ps(x, _mm512_add_ps(one, exp));
+    const __m512 product = _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(mask, up + i));
+    _mm512_mask_storeu_ps(gate + i, mask, product);
+  }
+}
+
+SHOAL_TARGET_AVX512 void RopeAdjacent(float* x, const float* cos, const float* sin, int32_t heads,
+                                      int32_t head_dim, int32_t rope_dim) {
+  const int32_t pairs = rope_dim / 2;
+  for (int32_t h = 0; h < heads; ++h, x += head_dim) {
+    for (int32_t i = 0; i < pairs; i += 8) {
+      RotateAdjacent8(x + 2 * i, cos + i, sin + i, pairs - i);
+    }
+  }
+}
+
+SHOAL_TARGET_AVX512 void RopeHalves(float* x, const float* cos, const float* sin, int32_t heads,
+                                    int32_t head_dim, int32_t rope_dim) {
+  const int32_t half = rope_dim / 2;
+  for (int32_t h = 0; h < heads; ++h, x += head_dim) {
+    for (int32_t i = 0; i < half; i += kLanes) {
+      Rotate16(x + i, x + half + i, cos + i, sin + i, half - i);
+    }
+  }
+}
+
+SHOAL_TARGET_AVX512 void StoreKv(const AttentionShape& shape, const float* k, const float* v,
+                                 std::byte* page, int32_t slot) {
+  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  const int32_t head_dim = shape.head_dim;
+  uint16_t* head_page = reinterpret_cast<uint16_t*>(page);
+  for (int32_t h = 0; h < shape.kv_heads; ++h) {
+    uint16_t* to_k = head_page + slot;  // a column
+    uint16_t* to_v = head_page + int64_t{head_dim} * kKvPageTokens + int64_t{slot} * head_dim;
+    for (int32_t d = 0; d < head_dim; d += kLanes) {
+      const __mmask16 mask = FirstLanes(head_dim - d);
+      alignas(32) uint16_t column[kLanes];
+      _mm256_store_si256(reinterpret_cast<__m256i*>(column),
+                         _mm512_cvtps_ph(_mm512_maskz_loadu_ps(mask, k + d), kNearest));
+      for (int i = 0; i < kLanes && d + i < head_dim; ++i) {
+        to_k[(d + i) * kKvPageTokens] = column[i];
+      }
+      _mm256_mask_storeu_epi16(to_v + d, mask,
+                               _mm512_cvtps_ph(_mm512_maskz_loadu_ps(mask, v + d), kNearest));
+    }
+    k += head_dim;
+    v += head_dim;
+    head_page += int64_t{2} * head_dim * kKvPageTokens;
+  }
+}
+
+}  // namespace shoal::kernels::avx512vnni
+
+#endif
