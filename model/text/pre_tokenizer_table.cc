@@ -144,6 +144,10 @@ constexpr char kSpaces[] = R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 // The same spaces, but each line end by itself.
 constexpr char kSpacesAndLineEnd[] = R"(\s*[\r\n]|\s+(?!\S)|\s+)";
 
+// As the first of kSpaces where a run of spaces is cut into many words: only the first of them
+// needs to look for a line end in the rest of the run.
+constexpr char kLineEndsInRun[] = R"((?<![^\S\r\n])\s*[\r\n]+)";
+
 // Han and kana that form words of their own in DeepSeek's later families.
 constexpr char kHanAndKana[] = R"([\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+)";
 // Han as the reference's own reading of Kimi's pattern has it.
@@ -229,7 +233,7 @@ std::vector<SplitRule> RulesOf(Family family) {
       return {
           {OneOf({CasedWords(contraction_suffix), kNumbersOfThree, others_with_slash, kSpaces})}};
     case Family::kJais2:
-      return {{OneOf({kContraction, kLetters, kNumbersOfThree, kOthers, R"(\s*[\r\n]+)",
+      return {{OneOf({kContraction, kLetters, kNumbersOfThree, kOthers, kLineEndsInRun,
                       R"(\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S))",
                       R"(\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s)"})}};
     case Family::kKimiK2:
