@@ -156,23 +156,18 @@ SHOAL_TARGET_AVX2 void MultiplyTile(const std::byte* groups, int64_t cols, const
   }
 }
 
-// kGroups groups by all tokens.
-template <TensorType kType, int kGroups>
-SHOAL_TARGET_AVX2 void MultiplyGroups(const std::byte* groups, int64_t cols, const Activations& x,
+// kGroups groups by all tokens, in tiles of at most kTile and then of half as many.
+template <TensorType kType, int kGroups, int kTile>
+SHOAL_TARGET_AVX2 void MultiplyGroups(const std::byte* groups, int64_t cols, Activations x,
                                       int64_t tokens, int64_t rows, float* out,
                                       int64_t out_stride) {
-  int64_t t = 0;
-  for (; t + kTileTokens <= tokens; t += kTileTokens) {
-    MultiplyTile<kType, kGroups, kTileTokens>(groups, cols, SkipTokens(x, t, cols), rows,
-                                              out + t * out_stride, out_stride);
+  for (; tokens >= kTile; tokens -= kTile) {
+    MultiplyTile<kType, kGroups, kTile>(groups, cols, x, rows, out, out_stride);
+    x = SkipTokens(x, kTile, cols);
+    out += kTile * out_stride;
   }
-  const Activations rest = SkipTokens(x, t, cols);
-  float* to = out + t * out_stride;
-  switch (tokens - t) {
-    case 1: MultiplyTile<kType, kGroups, 1>(groups, cols, rest, rows, to, out_stride); break;
-    case 2: MultiplyTile<kType, kGroups, 2>(groups, cols, rest, rows, to, out_stride); break;
-    case 3: MultiplyTile<kType, kGroups, 3>(groups, cols, rest, rows, to, out_stride); break;
-    default: break;
+  if constexpr (kTile > 1) {
+    MultiplyGroups<kType, kGroups, kTile / 2>(groups, cols, x, tokens, rows, out, out_stride);
   }
 }
 
@@ -186,11 +181,12 @@ SHOAL_TARGET_AVX2 void MultiplyInt8(const WeightMatrix& weights, const Activatio
   int64_t row = row_begin;
   if (tokens < kTileTokens) {  // bound by memory
     for (; row_end - row > 3 * kRowUnit; row += 4 * kRowUnit, groups += 4 * group_bytes) {
-      MultiplyGroups<kType, 4>(groups, cols, x, tokens, row_end - row, out + row, out_stride);
+      MultiplyGroups<kType, 4, 2>(groups, cols, x, tokens, row_end - row, out + row, out_stride);
     }
   }
   for (; row < row_end; row += kRowUnit, groups += group_bytes) {
-    MultiplyGroups<kType, 1>(groups, cols, x, tokens, row_end - row, out + row, out_stride);
+    MultiplyGroups<kType, 1, kTileTokens>(groups, cols, x, tokens, row_end - row, out + row,
+                                          out_stride);
   }
 }
 

@@ -38,13 +38,12 @@ SHOAL_TARGET_AVX2 void MultiplyTile(const std::byte* groups, int64_t cols, const
 #pragma GCC unroll 4
     for (int g = 0; g < kGroups; ++g) {
       const std::byte* from = groups + g * group_bytes + k * kBytesPerK<kType>;
-#pragma GCC unroll 2
-      for (int h = 0; h < 2; ++h) {
-        const __m256 w = LoadWeights<kType>(from, h);
+      const __m256 w[2] = {LoadWeights<kType>(from, 0), LoadWeights<kType>(from, 1)};
 #pragma GCC unroll 8
-        for (int t = 0; t < kTokens; ++t) {
-          acc[t][g][h] = _mm256_fmadd_ps(w, _mm256_broadcast_ss(x + t * cols + k), acc[t][g][h]);
-        }
+      for (int t = 0; t < kTokens; ++t) {
+        const __m256 value = _mm256_broadcast_ss(x + t * cols + k);
+        acc[t][g][0] = _mm256_fmadd_ps(w[0], value, acc[t][g][0]);
+        acc[t][g][1] = _mm256_fmadd_ps(w[1], value, acc[t][g][1]);
       }
     }
   }

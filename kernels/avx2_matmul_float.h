@@ -23,10 +23,11 @@ SHOAL_TARGET_AVX2 static inline void StoreRows(__m256 first, __m256 second, int6
     _mm256_storeu_ps(out + 8, second);
     return;
   }
-  alignas(32) float all[kRowUnit];
-  _mm256_store_ps(all, first);
-  _mm256_store_ps(all + 8, second);
-  for (int64_t r = 0; r < rows; ++r) out[r] = all[r];
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i count = _mm256_set1_epi32(static_cast<int>(rows));
+  _mm256_maskstore_ps(out, _mm256_cmpgt_epi32(count, lane), first);
+  const __m256i upper = _mm256_add_epi32(lane, _mm256_set1_epi32(8));
+  _mm256_maskstore_ps(out + 8, _mm256_cmpgt_epi32(count, upper), second);
 }
 
 }  // namespace shoal::kernels::avx2
