@@ -97,29 +97,24 @@ Extended LogExtended(double x) {
   return TwoSum(sum.high, low);
 }
 
-// x = quadrant * pi/2 + angle, |angle.high| <= pi/4 or a hair more.
+// x = quadrant * pi/2 + angle, |angle| <= pi/4 or a hair more.
 struct ReducedAngle {
   int quadrant;  // 0..3
-  Extended angle;
+  double angle;
 };
 
 ReducedAngle Reduce(double x) {
   constexpr double kTwoOverPi = 0x1.45f306dc9c883p-1;
-  constexpr double kHalfPi1 = 0x1.921fb54442d18p+0;  // their sum is pi/2 to 160 bits
-  constexpr double kHalfPi2 = 0x1.1a62633145c07p-54;
-  constexpr double kHalfPi3 = -0x1.f1976b7ed8fbcp-110;
+  constexpr double kHalfPiHigh = 0x1.921fb54442d18p+0;
+  constexpr double kHalfPiLow = 0x1.1a62633145c07p-54;
   CHECK(std::fabs(x) <= 1e9, "an angle that Sin and Cos are exact for");
   const double n = std::nearbyint(x * kTwoOverPi);
-  const double first = std::fma(-n, kHalfPi1, x);  // exact: the high bits cancel
-  const double second = n * kHalfPi2;
-  const double second_low = std::fma(n, kHalfPi2, -second);
-  const Extended sum = TwoSum(first, -second);
-  const double low = sum.low - second_low - n * kHalfPi3;
-  return {static_cast<int>(static_cast<int64_t>(n) & 3), TwoSum(sum.high, low)};
+  const double high = std::fma(-n, kHalfPiHigh, x);  // exact: the high bits cancel
+  return {static_cast<int>(static_cast<int64_t>(n) & 3), std::fma(-n, kHalfPiLow, high)};
 }
 
 // Taylor's series to x^19 and x^20; the first term left out is below 1e-21.
-double SinOfReduced(Extended x) {
+double SinOfReduced(double x) {
   constexpr std::array<double, 9> kSeries = {-1.0 / 6,
                                              1.0 / 120,
                                              -1.0 / 5040,
@@ -129,26 +124,23 @@ double SinOfReduced(Extended x) {
                                              -1.0 / 1307674368000,
                                              1.0 / 355687428096000,
                                              -1.0 / 121645100408832000};
-  const double z = x.high * x.high;
-  const double slope = 1 - z / 2;  // of the tail
-  return x.high + std::fma(x.high * z, Horner(kSeries, z), x.low * slope);
+  const double z = x * x;
+  return std::fma(x * z, Horner(kSeries, z), x);
 }
 
-double CosOfReduced(Extended x) {
-  constexpr std::array<double, 9> kSeries = {1.0 / 24,
-                                             -1.0 / 720,
-                                             1.0 / 40320,
-                                             -1.0 / 3628800,
-                                             1.0 / 479001600,
-                                             -1.0 / 87178291200,
-                                             1.0 / 20922789888000,
-                                             -1.0 / 6402373705728000,
-                                             1.0 / 2432902008176640000};
-  const double z = x.high * x.high;
-  const double half = z / 2;
-  const double high = 1 - half;
-  const double low = (1 - high) - half;
-  return high + (low + std::fma(z * z, Horner(kSeries, z), -x.high * x.low));
+double CosOfReduced(double x) {
+  constexpr std::array<double, 10> kSeries = {-1.0 / 2,
+                                              1.0 / 24,
+                                              -1.0 / 720,
+                                              1.0 / 40320,
+                                              -1.0 / 3628800,
+                                              1.0 / 479001600,
+                                              -1.0 / 87178291200,
+                                              1.0 / 20922789888000,
+                                              -1.0 / 6402373705728000,
+                                              1.0 / 2432902008176640000};
+  const double z = x * x;
+  return std::fma(z, Horner(kSeries, z), 1.0);
 }
 
 }  // namespace
