@@ -106,6 +106,15 @@ SHOAL_TARGET_AVX2 inline void DotBlock(const std::byte* quants, const int8_t* x,
   }
 }
 
+// Of the next group, while a tile of tokens works on this one. Beyond the matrix it does nothing.
+template <TensorType kType>
+SHOAL_TARGET_AVX2 inline void PrefetchRecord(const std::byte* record) {
+#pragma GCC unroll 9
+  for (int64_t at = 0; at < kRecordBytes<kType>; at += 64) {
+    _mm_prefetch(reinterpret_cast<const char*>(record + at), _MM_HINT_T0);
+  }
+}
+
 // kGroups groups of rows by kTokens tokens, of which x and out hold the first. Several groups are
 // as many streams through memory, which one core needs to use all of its bandwidth.
 // `rows` of the groups exist, the last group has at least one.
@@ -123,6 +132,7 @@ SHOAL_TARGET_AVX2 void MultiplyTile(const std::byte* groups, int64_t cols, const
 #pragma GCC unroll 4
     for (int g = 0; g < kGroups; ++g) {
       const std::byte* record = groups + (g * blocks + b) * kRecordBytes<kType>;
+      if constexpr (kGroups == 1) PrefetchRecord<kType>(record + blocks * kRecordBytes<kType>);
       __m256i dots[kTokens][kHalves];
       DotBlock<kType, kTokens>(record + kScaleBytes<kType>, x.values + b * kBlock, cols, x.sums + b,
                                blocks, dots);

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ struct Kernels {
   decltype(KernelTable::pack) pack;
   decltype(KernelTable::matmul) matmul;
 };
+
+void PrintTo(const Kernels& kernels, std::ostream* out) { *out << kernels.name; }
 
 std::vector<Kernels> AllKernels() {
   std::vector<Kernels> all;
