@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -24,6 +25,9 @@ struct VectorKernels {
   std::string name;
   KernelTable table;
 };
+
+// How GoogleTest shows a parameter.
+inline void PrintTo(const VectorKernels& kernels, std::ostream* out) { *out << kernels.name; }
 
 // Every instruction set of this CPU but the reference, and AVX-512 emulated.
 inline std::vector<VectorKernels> AllVectorKernels() {
