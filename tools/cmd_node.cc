@@ -1,0 +1,80 @@
+// `shoal node`: serves one shard to a coordinator.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "kernels/isa.h"
+#include "node/profiler.h"
+#include "node/service/node_service.h"
+#include "tools/commands.h"
+#include "tools/signals.h"
+#include "tools/terminal.h"
+
+namespace shoal {
+
+namespace {
+
+struct Options {
+  std::string listen = "127.0.0.1:7701";
+  std::string log_level = "info";
+  int64_t memory_limit_mib = 0;
+  bool exit_with_stdin = false;
+  NodeOptions node;
+};
+
+Status Serve(Options& options) {
+  BlockTerminationSignals();
+  if (options.node.name.empty()) options.node.name = options.listen;
+  RETURN_IF_ERROR(InitLogging(options.node.name, options.log_level));
+  const char* forced = std::getenv("SHOAL_ISA");
+  ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::ChooseIsa(forced != nullptr ? forced : ""));
+  ASSIGN_OR_RETURN(options.node.listen, ParseAddress(options.listen));
+  if (options.node.threads == 0) options.node.threads = DefaultThreads();
+  options.node.memory_limit_bytes = options.memory_limit_mib << 20;
+  ASSIGN_OR_RETURN(const std::unique_ptr<NodeServer> server,
+                   NodeServer::Start(options.node, kernels::TableFor(isa)));
+  if (!options.node.listen.is_local()) {
+    spdlog::warn("{} is reachable from the network, unencrypted and open to anyone",
+                 server->address().ToString());
+  }
+  std::printf("listening on %s\n", server->address().ToString().c_str());
+  std::fflush(stdout);
+  WaitForTermination(options.exit_with_stdin ? STDIN_FILENO : -1);
+  spdlog::info("shutting down");
+  return OkStatus();
+}
+
+}  // namespace
+
+void AddNodeCommand(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("node", "Serve a part of a model to a coordinator");
+  command->add_option("--listen", options->listen, "HOST:PORT (port 0: any) or unix:/PATH")
+      ->capture_default_str();
+  command->add_option(
+      "--model", options->node.model_path,
+      "GGUF file to serve from; without it, a coordinator on this machine names one");
+  command->add_option("--name", options->node.name, "Name in messages (default: the address)");
+  command->add_option("-t,--threads", options->node.threads, "Threads (default: all CPUs)")
+      ->check(CLI::Range(1, 1024));
+  command
+      ->add_option("--memory-limit", options->memory_limit_mib,
+                   "MiB the node offers (default: free memory)")
+      ->check(CLI::Range(1, 1 << 24));
+  command->add_flag("--insecure-network", options->node.insecure_network,
+                    "Allow --listen to be reachable from other machines, unencrypted");
+  command->add_flag("--exit-with-stdin", options->exit_with_stdin,
+                    "End when stdin is closed (for a parent process)");
+  command->add_option("--log-level", options->log_level,
+                      "trace, debug, info, warn, error or off (on stderr)");
+  command->callback([options, &exit_code] {
+    const Status served = Serve(*options);
+    if (!served.ok()) exit_code = Fail("node", served.error());
+  });
+}
+
+}  // namespace shoal

@@ -1,0 +1,89 @@
+// shoal render --template FILE --jsonl [--date YYYY-MM-DD]: contexts on stdin to rendered texts on
+// stdout.
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "model/text/chat_template.h"
+#include "tools/commands.h"
+
+namespace shoal {
+
+namespace {
+
+struct Options {
+  std::string template_path;
+  std::string date;
+  bool json_lines = false;
+};
+
+Result<CivilDate> ParseDate(const std::string& text) {
+  CivilDate date;
+  int end = 0;
+  const int fields =
+      std::sscanf(text.c_str(), "%4d-%2d-%2d%n", &date.year, &date.month, &date.day, &end);
+  const std::chrono::year_month_day day(std::chrono::year(date.year),
+                                        std::chrono::month(static_cast<unsigned>(date.month)),
+                                        std::chrono::day(static_cast<unsigned>(date.day)));
+  if (fields != 3 || static_cast<size_t>(end) != text.size() || !day.ok()) {
+    return InvalidArgument("--date: expected YYYY-MM-DD, got '" + text + "'");
+  }
+  return date;
+}
+
+CivilDate LocalToday() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  return {local.tm_year + 1900, local.tm_mon + 1, local.tm_mday};
+}
+
+Status Run(const Options& options) {
+  std::ifstream file(options.template_path, std::ios::binary);
+  if (!file) return NotFound("cannot read " + options.template_path);
+  const std::string source{std::istreambuf_iterator<char>(file), {}};
+  ASSIGN_OR_RETURN(const ChatTemplate chat_template, ChatTemplate::Parse(source));
+  CivilDate today = LocalToday();
+  if (!options.date.empty()) {
+    ASSIGN_OR_RETURN(today, ParseDate(options.date));
+  }
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    const auto text = chat_template.RenderJson(line, today);
+    const nlohmann::json answer =
+        text.ok() ? nlohmann::json(text.value()) : nlohmann::json{{"error", text.error().message}};
+    std::cout << answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n'
+              << std::flush;
+  }
+  if (!std::cout) return InternalError("cannot write the output");
+  return OkStatus();
+}
+
+}  // namespace
+
+void AddRenderCommand(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();  // second owner: the callback
+  CLI::App* command = app.add_subcommand("render", "Render a chat template");
+  command->add_option("--template", options->template_path, "File with the Jinja2 template")
+      ->required();
+  command
+      ->add_flag("--jsonl", options->json_lines,
+                 "Each input line is a context, each output line a JSON string or "
+                 "{\"error\": message}")
+      ->required();
+  command->add_option("--date", options->date,
+                      "What strftime_now takes for today, as YYYY-MM-DD (default: the local date)");
+  command->callback([options, &exit_code] {
+    const Status status = Run(*options);
+    if (!status.ok()) std::cerr << "shoal render: " << status.error().message << '\n';
+    exit_code = status.ok() ? 0 : 1;
+  });
+}
+
+}  // namespace shoal

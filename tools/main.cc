@@ -1,0 +1,30 @@
+// The `shoal` command: reads the command line and runs one subcommand. Exit codes: 0 done, 1 failed
+// (stderr says why), 2 wrong usage, 130 interrupted.
+#include <CLI/CLI.hpp>
+
+#include "net/channel.h"
+#include "tools/commands.h"
+
+int main(int argc, char** argv) {
+  constexpr int kWrongUsage = 2;
+  CLI::App app{"Shoal runs one large language model across the devices you have."};
+  app.name("shoal");
+  app.set_version_flag("--version", shoal::BuildId());
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  int exit_code = 0;
+  shoal::AddRunCommand(app, exit_code);
+  shoal::AddServeCommand(app, exit_code);
+  shoal::AddNodeCommand(app, exit_code);
+  shoal::AddBenchCommand(app, exit_code);
+  shoal::AddInspectCommand(app, exit_code);
+  shoal::AddLogitsCommand(app, exit_code);
+  shoal::AddTokenizeCommand(app, exit_code);
+  shoal::AddDetokenizeCommand(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kWrongUsage;
+  }
+  return exit_code;
+}

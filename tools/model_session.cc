@@ -1,0 +1,199 @@
+#include "tools/model_session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <numeric>
+#include <utility>
+
+#include "coordinator/model_shape.h"
+#include "kernels/isa.h"
+#include "model/gguf/manifest.h"
+#include "node/profiler.h"
+
+namespace shoal {
+
+namespace {
+
+constexpr int kReadyTimeoutMs = 10 * 60 * 1000;
+constexpr int kProgressMs = 100;
+constexpr int32_t kChunkInProcess = 256;
+constexpr int32_t kChunkOverNodes = 128;  // stages overlap from one chunk to the next
+
+// KV memory for every session's full context, in whole grants.
+int64_t KvTokens(const SessionOptions& options) {
+  constexpr int64_t kGrant = StepLimits::kKvGrantTokens;
+  return (options.context + kGrant - 1) / kGrant * kGrant * options.sessions;
+}
+
+}  // namespace
+
+void AddSessionOptions(CLI::App& command, SessionOptions& options) {
+  command.add_option("MODEL", options.model, "GGUF file (any part of several)")->required();
+  auto* local = command.add_option("--local-nodes", options.local_nodes,
+                                   "Run the model over this many node processes on this machine");
+  local->check(CLI::Range(1, 64));
+  command
+      .add_option("--node", options.nodes,
+                  "Address of a running node (HOST:PORT or unix:/PATH), once per node in order")
+      ->excludes(local);
+  command
+      .add_option("--split", options.split, "Layers of each node, e.g. 11,11,8 (default: planned)")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("-t,--threads", options.threads,
+                  "Threads on this machine; local nodes take turns with them (default: all CPUs)")
+      ->check(CLI::Range(1, 1024));
+  command
+      .add_option("-c,--context", options.context,
+                  fmt::format("Context length in tokens (default: the model's, at most {})",
+                              SessionOptions::kDefaultContext))
+      ->check(CLI::Range(1, StepLimits::kMaxContextTokens));
+  command
+      .add_option("--prefill-chunk", options.prefill_chunk,
+                  "Tokens of a prompt in one step; changes speed, never the answer")
+      ->check(CLI::Range(1, StepLimits::kMaxTokens));
+  command.add_option("--log-level", options.log_level,
+                     "trace, debug, info, warn, error or off (on stderr)");
+}
+
+Result<std::unique_ptr<ModelSession>> ModelSession::Open(
+    const SessionOptions& options, const std::function<void(const std::string&)>& progress) {
+  std::unique_ptr<ModelSession> session(new ModelSession(options));
+  ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(options.model));
+  session->file_ = std::make_shared<const GgufFile>(std::move(file));
+  RETURN_IF_ERROR(session->FillDefaults());
+  const SessionOptions& filled = session->options_;
+  SchedulerOptions scheduler;
+  scheduler.context_tokens = filled.context;
+  scheduler.prefill_chunk = filled.prefill_chunk;
+  scheduler.step_token_budget = std::max(scheduler.step_token_budget, filled.prefill_chunk);
+  session->engine_ = std::make_unique<Engine>(scheduler, session->clock_);
+  const bool here = filled.local_nodes == 0 && filled.nodes.empty();
+  RETURN_IF_ERROR(here ? session->StartHere(progress) : session->StartMesh(progress));
+  return session;
+}
+
+Status ModelSession::FillDefaults() {
+  // Reads everything that can be wrong with a model before any process is started.
+  RETURN_IF_ERROR(ReadModelConfig(*file_));
+  ASSIGN_OR_RETURN(shape_, ReadModelShape(*file_));
+  ASSIGN_OR_RETURN(const int32_t trained, ReadContextLength(*file_));
+  if (options_.context == 0) options_.context = std::min(trained, SessionOptions::kDefaultContext);
+  if (options_.context > trained) {
+    return InvalidArgument(fmt::format("--context {}: the model was trained for {} tokens",
+                                       options_.context, trained));
+  }
+  if (options_.threads == 0) options_.threads = DefaultThreads();
+  if (!options_.split.empty() && options_.nodes.empty() && options_.local_nodes == 0) {
+    options_.local_nodes = static_cast<int>(options_.split.size());
+  }
+  const size_t nodes = std::max(options_.nodes.size(), static_cast<size_t>(options_.local_nodes));
+  if (!options_.split.empty()) {
+    const int64_t sum = std::accumulate(options_.split.begin(), options_.split.end(), int64_t{0});
+    if (options_.split.size() != nodes || sum != shape_.layers()) {
+      return InvalidArgument(
+          fmt::format("--split: {} parts with {} layers in all; there are {} nodes and {} layers",
+                      options_.split.size(), sum, nodes, shape_.layers()));
+    }
+  }
+  if (nodes > static_cast<size_t>(shape_.layers())) {
+    return InvalidArgument(fmt::format("{} nodes cannot share {} layers: each needs at least one",
+                                       nodes, shape_.layers()));
+  }
+  if (options_.prefill_chunk == 0) {
+    options_.prefill_chunk = nodes > 1 ? kChunkOverNodes : kChunkInProcess;
+  }
+  return OkStatus();
+}
+
+Status ModelSession::StartHere(const std::function<void(const std::string&)>& progress) {
+  const char* forced = std::getenv("SHOAL_ISA");
+  ASSIGN_OR_RETURN(isa_, kernels::ChooseIsa(forced != nullptr ? forced : ""));
+  ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file_));
+  pool_ = std::make_unique<ThreadPool>(options_.threads);
+  StageOptions stage;
+  stage.range = {0, config.layers};
+  stage.kv_budget_bytes = config.KvBytesPerToken(config.layers) * KvTokens(options_);
+  LoadProgress loaded;
+  std::future<Result<std::unique_ptr<Stage>>> loading = std::async(std::launch::async, [&] {
+    return Stage::Load(file_, config, stage, kernels::TableFor(isa_), *pool_, &loaded);
+  });
+  while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
+    const int64_t total = std::max<int64_t>(loaded.bytes_total, 1);
+    progress(fmt::format("loading {} %", 100 * loaded.bytes_done / total));
+  }
+  ASSIGN_OR_RETURN(stage_, loading.get());
+  const Epoch epoch{1};
+  pipeline_ = std::make_shared<LocalPipeline>(epoch, *stage_, *engine_);
+  engine_->Attach(pipeline_, {epoch, 1, KvTokens(options_)});
+  return OkStatus();
+}
+
+Status ModelSession::StartMesh(const std::function<void(const std::string&)>& progress) {
+  MeshOptions mesh;
+  if (options_.local_nodes > 0) {
+    progress(fmt::format("starting {} nodes", options_.local_nodes));
+    ASSIGN_OR_RETURN(local_nodes_,
+                     LocalNodes::Start(options_.local_nodes, options_.threads, options_.log_level));
+    for (size_t i = 0; i < local_nodes_->names().size(); ++i) {
+      mesh.nodes.push_back({local_nodes_->names()[i], local_nodes_->addresses()[i]});
+    }
+  }
+  for (const std::string& text : options_.nodes) {
+    ASSIGN_OR_RETURN(Address address, ParseAddress(text));
+    mesh.nodes.push_back({text, std::move(address)});
+  }
+  std::error_code failed;
+  mesh.model_path = std::filesystem::absolute(options_.model, failed).string();
+  mesh.model_identity = QuickIdentity(*file_);
+  mesh.shape = shape_;
+  mesh.split = options_.split;
+  mesh.kv_tokens = KvTokens(options_);
+  mesh_ = std::make_unique<Mesh>(std::move(mesh), *engine_, clock_);
+  std::future<Status> ready =
+      std::async(std::launch::async, [this] { return mesh_->WaitReady(kReadyTimeoutMs); });
+  while (ready.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
+    progress(engine_->status().detail);
+  }
+  return ready.get();
+}
+
+ModelSession::~ModelSession() {
+  // Whatever drives the engine ends before it.
+  mesh_.reset();
+  local_nodes_.reset();
+  if (engine_ != nullptr && pipeline_ != nullptr) {
+    engine_->OnLost(Epoch{1}, Cancelled("shutting down"));
+  }
+  pipeline_.reset();
+}
+
+std::optional<Plan> ModelSession::plan() const {
+  return mesh_ == nullptr ? std::nullopt : mesh_->plan();
+}
+
+std::string ModelSession::DescribeStages() const {
+  const std::optional<Plan> plan = this->plan();
+  if (!plan) {
+    return fmt::format("1 process, {} layers, {} threads, {}\n", shape_.layers(), options_.threads,
+                       kernels::IsaName(isa_));
+  }
+  const std::vector<NodeDescription> nodes = mesh_->descriptions();
+  std::string text;
+  for (const PlannedStage& stage : plan->stages) {
+    const auto device = static_cast<size_t>(stage.device);
+    const std::string name = local_nodes_ ? local_nodes_->names()[device] : options_.nodes[device];
+    text += fmt::format("{}: layers [{}, {}), {} MiB of weights, {} threads, {}\n", name,
+                        stage.layers.begin, stage.layers.end, stage.weight_bytes >> 20,
+                        nodes[device].threads, nodes[device].isa);
+  }
+  return text;
+}
+
+}  // namespace shoal

@@ -1,0 +1,79 @@
+// What the commands that answer have in common: a model file, an engine, and a pipeline for it - in
+// this process, over local node processes, or over nodes elsewhere.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "coordinator/engine.h"
+#include "coordinator/service/mesh.h"
+#include "model/gguf/gguf_file.h"
+#include "model/transformer/stage.h"
+#include "tools/local_nodes.h"
+#include "tools/local_pipeline.h"
+
+namespace shoal {
+
+struct SessionOptions {
+  std::string model;
+  int local_nodes = 0;             // 0: in this process, unless `nodes`
+  std::vector<std::string> nodes;  // addresses, in pipeline order
+  std::vector<int32_t> split;      // layers of each node; empty: planned
+  int threads = 0;                 // of this machine, whatever the number of local nodes; 0: all
+  int32_t context = 0;             // 0: the model's, at most kDefaultContext
+  int32_t sessions = 1;            // that may hold a full context at once
+  int32_t prefill_chunk = 0;       // 0: a default that suits the pipeline
+  std::string log_level = "warn";
+
+  static constexpr int32_t kDefaultContext = 8192;
+};
+
+// The options of every such command; `model` is positional.
+void AddSessionOptions(CLI::App& command, SessionOptions& options);
+
+class ModelSession {
+ public:
+  // Opens the model and waits until every stage has answered; `progress` gets lines to show
+  // meanwhile. Errors name the file, the node or the option.
+  static Result<std::unique_ptr<ModelSession>> Open(
+      const SessionOptions& options, const std::function<void(const std::string&)>& progress);
+  ~ModelSession();
+
+  Engine& engine() { return *engine_; }
+  const GgufFile& file() const { return *file_; }
+  const ModelShape& shape() const { return shape_; }
+  const SessionOptions& options() const { return options_; }  // with the defaults filled in
+  // Of the mesh; nothing for a model in this process.
+  std::optional<Plan> plan() const;
+  std::string DescribeStages() const;  // one line per stage, for people
+
+ private:
+  explicit ModelSession(const SessionOptions& options) : options_(options) {}
+  Status FillDefaults();
+  Status StartHere(const std::function<void(const std::string&)>& progress);
+  Status StartMesh(const std::function<void(const std::string&)>& progress);
+
+  SteadyClock clock_;
+  SessionOptions options_;
+  std::shared_ptr<const GgufFile> file_;  // shared with a stage in this process
+  ModelShape shape_;
+  std::unique_ptr<Engine> engine_;
+
+  // In this process:
+  kernels::Isa isa_ = kernels::Isa::kReference;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<Stage> stage_;
+  std::shared_ptr<LocalPipeline> pipeline_;  // shared with the engine
+  // Over nodes:
+  std::unique_ptr<LocalNodes> local_nodes_;
+  std::unique_ptr<Mesh> mesh_;
+};
+
+}  // namespace shoal
