@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -25,12 +26,15 @@ struct Golden {
 };
 Golden ReadGolden(const std::string& name);
 
-// A pipeline of stages over one file.
+// A pipeline of stages over one file. `kernels` outlives it.
 class Pipeline {
  public:
   // `cuts` are the layers at which a new stage begins: {} is one stage, {2} is [0, 2) and [2, ..).
+  Pipeline(std::shared_ptr<const GgufFile> file, const std::vector<int32_t>& cuts,
+           const kernels::KernelTable& kernels, int threads, int64_t kv_budget_bytes = 64 << 20);
   Pipeline(std::shared_ptr<const GgufFile> file, const std::vector<int32_t>& cuts, kernels::Isa isa,
-           int threads, int64_t kv_budget_bytes = 64 << 20);
+           int threads, int64_t kv_budget_bytes = 64 << 20)
+      : Pipeline(std::move(file), cuts, kernels::TableFor(isa), threads, kv_budget_bytes) {}
 
   // Runs a step through all stages.
   Result<StepResult> Run(Step step);
