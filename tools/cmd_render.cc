@@ -48,20 +48,24 @@ Status Run(const Options& options) {
   std::ifstream file(options.template_path, std::ios::binary);
   if (!file) return NotFound("cannot read " + options.template_path);
   const std::string source{std::istreambuf_iterator<char>(file), {}};
-  ASSIGN_OR_RETURN(const ChatTemplate chat_template, ChatTemplate::Parse(source));
+  const auto chat_template = ChatTemplate::Parse(source);
   CivilDate today = LocalToday();
   if (!options.date.empty()) {
     ASSIGN_OR_RETURN(today, ParseDate(options.date));
   }
   std::string line;
   while (std::getline(std::cin, line)) {
-    const auto text = chat_template.RenderJson(line, today);
+    // A template that cannot be parsed renders no context: that is each line's error too.
+    const Result<std::string> text = chat_template.ok()
+                                         ? chat_template.value().RenderJson(line, today)
+                                         : Result<std::string>(chat_template.error());
     const nlohmann::json answer =
         text.ok() ? nlohmann::json(text.value()) : nlohmann::json{{"error", text.error().message}};
     std::cout << answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n'
               << std::flush;
   }
   if (!std::cout) return InternalError("cannot write the output");
+  if (!chat_template.ok()) return chat_template.error().WithContext(options.template_path);
   return OkStatus();
 }
 

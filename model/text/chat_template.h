@@ -1,5 +1,5 @@
-// Chat templates: an interpreter for the Jinja2 subset that published templates use, as Hugging Face
-// runs it (trim_blocks, lstrip_blocks, loop controls, `generation` blocks, raise_exception,
+// Chat templates: an interpreter for the Jinja2 subset that published templates use, as Hugging
+// Face runs it (trim_blocks, lstrip_blocks, loop controls, `generation` blocks, raise_exception,
 // strftime_now, tojson without HTML escaping).
 //
 // Templates and contexts come from outside: parsing and rendering run within the limits below and
@@ -10,10 +10,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 
@@ -21,10 +20,11 @@ namespace shoal {
 
 struct TemplateLimits {
   static constexpr size_t kMaxTemplateBytes = 1 << 20;
-  static constexpr int kMaxNesting = 200;             // of expressions, blocks and calls
-  static constexpr int64_t kMaxSteps = 10'000'000;    // nodes evaluated in one rendering
-  static constexpr size_t kMaxOutputBytes = 16 << 20; // rendered text, and any one string
-  static constexpr int64_t kMaxRange = 1 << 20;       // of range()
+  static constexpr int kMaxNesting = 200;              // of expressions, blocks and calls
+  static constexpr int64_t kMaxSteps = 10'000'000;     // nodes evaluated in one rendering
+  static constexpr size_t kMaxOutputBytes = 16 << 20;  // rendered text, and any one string
+  static constexpr size_t kMaxLiveBytes = 256 << 20;   // held by values at one time
+  static constexpr int64_t kMaxRange = 100'000;        // of range(), as in Jinja2's sandbox
 };
 
 struct CivilDate {
@@ -42,11 +42,14 @@ class ChatTemplate {
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
-  // `context` is an object; its keys (messages, tools, add_generation_prompt, bos_token, ...) are the
-  // template's variables, an absent key is undefined. Key order is kept. `today` is what strftime_now
-  // sees (midnight). Errors: raise_exception gives kInvalidArgument with exactly the template's
-  // message; everything else (undefined, type errors, limits) is kFailedPrecondition.
+  // `context` is an object; its keys (messages, tools, add_generation_prompt, bos_token, ...) are
+  // the template's variables, an absent key is undefined. Key order is kept. `today` is what
+  // strftime_now sees (midnight). Errors: raise_exception gives kInvalidArgument with exactly the
+  // template's message; everything else (undefined, type errors, limits) is kFailedPrecondition.
   Result<std::string> Render(const nlohmann::ordered_json& context, CivilDate today) const;
+  // The same for a context in JSON text, whose integers may have more than 64 bits. Text that is
+  // not a JSON object is a kFailedPrecondition whose message begins "context: ".
+  Result<std::string> RenderJson(std::string_view context, CivilDate today) const;
 
  private:
   struct Program;
