@@ -23,6 +23,13 @@ template <TensorType kType>
 constexpr bool kIsFourBit = kType != TensorType::kQ8_0;
 template <TensorType kType>
 constexpr int64_t kScaleBytes = kHasMinimum<kType> ? 64 : 32;
+
+// How few tokens, which are bound by memory, are best fed: 4-bit weights, with more work per byte,
+// by prefetching ahead in one row group; 8-bit ones by reading several groups side by side.
+template <TensorType kType>
+constexpr int kStreams = kIsFourBit<kType> ? 1 : 4;
+constexpr int64_t kRecordsAhead = 8;
+
 template <TensorType kType>
 constexpr int64_t kRecordBytes = kScaleBytes<kType> + (kIsFourBit<kType> ? 256 : 512);
 
@@ -106,7 +113,7 @@ SHOAL_TARGET_AVX2 inline void DotBlock(const std::byte* quants, const int8_t* x,
   }
 }
 
-// Of the next group, while a tile of tokens works on this one. Beyond the matrix it does nothing.
+// Beyond the matrix it does nothing.
 template <TensorType kType>
 SHOAL_TARGET_AVX2 inline void PrefetchRecord(const std::byte* record) {
 #pragma GCC unroll 9
@@ -115,8 +122,7 @@ SHOAL_TARGET_AVX2 inline void PrefetchRecord(const std::byte* record) {
   }
 }
 
-// kGroups groups of rows by kTokens tokens, of which x and out hold the first. Several groups are
-// as many streams through memory, which one core needs to use all of its bandwidth.
+// kGroups groups of rows by kTokens tokens, of which x and out hold the first.
 // `rows` of the groups exist, the last group has at least one.
 template <TensorType kType, int kGroups, int kTokens>
 SHOAL_TARGET_AVX2 void MultiplyTile(const std::byte* groups, int64_t cols, const Activations& x,
@@ -132,7 +138,11 @@ SHOAL_TARGET_AVX2 void MultiplyTile(const std::byte* groups, int64_t cols, const
 #pragma GCC unroll 4
     for (int g = 0; g < kGroups; ++g) {
       const std::byte* record = groups + (g * blocks + b) * kRecordBytes<kType>;
-      if constexpr (kGroups == 1) PrefetchRecord<kType>(record + blocks * kRecordBytes<kType>);
+      if constexpr (kTokens == kTileTokens) {  // the next group
+        PrefetchRecord<kType>(record + blocks * kRecordBytes<kType>);
+      } else if constexpr (kStreams<kType> == 1) {
+        PrefetchRecord<kType>(record + kRecordsAhead * kRecordBytes<kType>);
+      }
       __m256i dots[kTokens][kHalves];
       DotBlock<kType, kTokens>(record + kScaleBytes<kType>, x.values + b * kBlock, cols, x.sums + b,
                                blocks, dots);
@@ -189,9 +199,12 @@ SHOAL_TARGET_AVX2 void MultiplyInt8(const WeightMatrix& weights, const Activatio
   const int64_t group_bytes = PackedGroupBytes(kType, cols);
   const std::byte* groups = weights.data + row_begin / kRowUnit * group_bytes;
   int64_t row = row_begin;
-  if (tokens < kTileTokens) {  // bound by memory
-    for (; row_end - row > 3 * kRowUnit; row += 4 * kRowUnit, groups += 4 * group_bytes) {
-      MultiplyGroups<kType, 4, 2>(groups, cols, x, tokens, row_end - row, out + row, out_stride);
+  if (tokens < kTileTokens) {
+    constexpr int64_t kRows = kStreams<kType> * kRowUnit;
+    for (; row_end - row > kRows - kRowUnit;
+         row += kRows, groups += kStreams<kType> * group_bytes) {
+      MultiplyGroups<kType, kStreams<kType>, 2>(groups, cols, x, tokens, row_end - row, out + row,
+                                                out_stride);
     }
   }
   for (; row < row_end; row += kRowUnit, groups += group_bytes) {
