@@ -45,17 +45,20 @@ void TextStream::OnFinish(FinishReason reason, const std::optional<Error>& error
 }
 
 std::string TextStream::Release(bool final) {
-  size_t first_stop = std::string::npos;
-  for (const std::string& stop : stop_strings_) {
-    first_stop = std::min(first_stop, held_.find(stop));
-  }
+  // What is complete first counts, and of those the one that begins first: so the answer does not
+  // depend on how tokens cut the text.
+  size_t end = std::string::npos;
   size_t shown = held_.size();
-  if (first_stop != std::string::npos) {
+  for (const std::string& stop : stop_strings_) {
+    const size_t begin = held_.find(stop);
+    if (begin == std::string::npos) continue;
+    const size_t stop_end = begin + stop.size();
+    if (stop_end > end || (stop_end == end && begin >= shown)) continue;
+    end = stop_end;
+    shown = begin;
     stopped_ = true;
-    shown = first_stop;
-  } else if (!final) {
-    shown -= HeldBytes(held_, stop_strings_);
   }
+  if (!stopped_ && !final) shown -= HeldBytes(held_, stop_strings_);
   std::string text = held_.substr(0, shown);
   held_ = stopped_ ? std::string() : held_.substr(shown);
   return text;

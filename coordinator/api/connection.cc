@@ -116,13 +116,18 @@ void Connection::EnterPhase(Phase phase) {
 void Connection::OnDeadline() {
   // The timer may have been set anew after this call was queued.
   if (phase_timer_.expiry() > asio::steady_timer::clock_type::now()) return;
-  if (phase_ == Phase::kBody) {
-    return Refuse(ProtocolError(408, "the request's body came too slowly"));
+  const bool heard = parser_->got_some() || input_.size() > 0;
+  switch (phase_) {
+    case Phase::kHead:
+      if (!heard) return Close();
+      return Refuse(ProtocolError(408, "the request's headers came too slowly"));
+    case Phase::kBody: return Refuse(ProtocolError(408, "the request's body came too slowly"));
+    case Phase::kIdle:
+    case Phase::kLingering: return Close();
+    case Phase::kAnswering:
+    case Phase::kDraining:
+    case Phase::kClosed: return;  // have no deadline: the call was queued before they began
   }
-  if (phase_ == Phase::kHead && (parser_->got_some() || input_.size() > 0)) {
-    return Refuse(ProtocolError(408, "the request's headers came too slowly"));
-  }
-  Close();
 }
 
 void Connection::Read() {
@@ -241,9 +246,8 @@ void Connection::Write() {
   }
   write_timer_.expires_after(server_.options.timeouts.write);
   write_timer_.async_wait([self = shared_from_this()](error_code error) {
-    if (!error && self->write_timer_.expiry() <= asio::steady_timer::clock_type::now()) {
-      self->Close();
-    }
+    if (error || self->writing_.empty()) return;
+    if (self->write_timer_.expiry() <= asio::steady_timer::clock_type::now()) self->Close();
   });
   socket_.async_write_some(asio::buffer(writing_.data() + written_, writing_.size() - written_),
                            [self = shared_from_this()](error_code error, size_t bytes) {
