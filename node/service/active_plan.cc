@@ -158,7 +158,8 @@ Status ActivePlan::ServeResults(grpc::ServerContext& context, LinkServerStream& 
   return OkStatus();
 }
 
-Status ActivePlan::ServeWatch(grpc::ServerContext& context, WatchServerStream& stream) {
+Status ActivePlan::ServeWatch(grpc::ServerContext& context, WatchServerStream& stream,
+                              uint64_t first_heartbeat) {
   {
     const std::lock_guard lock(watch_mutex_);
     if (watch_ != nullptr) return FailedPrecondition("the plan is watched already");
@@ -167,12 +168,13 @@ Status ActivePlan::ServeWatch(grpc::ServerContext& context, WatchServerStream& s
   }
   v1::Heartbeat heartbeat;
   v1::NodeEvent event;
+  heartbeat.set_sequence(first_heartbeat);
   bool alive = true;
-  while (alive && stream.Read(&heartbeat)) {
+  do {
     event.set_heartbeat(heartbeat.sequence());
     const std::lock_guard lock(watch_mutex_);
     alive = stream.Write(event);
-  }
+  } while (alive && stream.Read(&heartbeat));
   {
     const std::lock_guard lock(watch_mutex_);
     watch_ = nullptr;

@@ -44,7 +44,9 @@ class ActivePlan {
   // Serves a link until it breaks or the plan ends; returns why.
   Status ServeSteps(grpc::ServerContext& context, LinkServerStream& stream);
   Status ServeResults(grpc::ServerContext& context, LinkServerStream& stream);
-  Status ServeWatch(grpc::ServerContext& context, WatchServerStream& stream);
+  // The heartbeat that named the plan has been read already.
+  Status ServeWatch(grpc::ServerContext& context, WatchServerStream& stream,
+                    uint64_t first_heartbeat);
 
   // Ends the plan: cancels every link. With a reason, the coordinator is told through Watch first.
   void End(const std::optional<Error>& reason);

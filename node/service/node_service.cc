@@ -190,7 +190,7 @@ grpc::Status NodeService::Watch(grpc::ServerContext* context, WatchServerStream*
   if (!stream->Read(&first)) return {grpc::CANCELLED, "no heartbeat came"};
   const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{first.epoch()});
   if (!plan.ok()) return ToGrpcStatus(plan.error());
-  return AsGrpc((*plan)->ServeWatch(*context, *stream));
+  return AsGrpc((*plan)->ServeWatch(*context, *stream, first.sequence()));
 }
 
 grpc::Status NodeService::Link(grpc::ServerContext* context, LinkServerStream* stream) {
