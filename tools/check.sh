@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The checks that every change passes: format, layering, headers that compile alone, asan+ubsan and
+# tsan runs of the tests, and the README's commands.
+# usage: tools/check.sh [format] [layers] [headers] [asan] [tsan] [readme]    (default: all)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+steps=("$@")
+[ ${#steps[@]} -gt 0 ] || steps=(format layers headers asan tsan readme)
+
+sources() { git ls-files '*.h' '*.cc'; }
+
+check_format() { sources | xargs clang-format-14 --dry-run -Werror; }
+
+check_layers() { python3 tools/check_layers.py; }
+
+# Each header on its own, with the flags of a source file of the tree.
+check_headers() {
+  cmake --preset release >/dev/null
+  ninja -C build/release shoal_proto >/dev/null
+  sources | grep '\.h$' | xargs -P "$(nproc)" -I{} \
+    g++ -std=c++20 -fsyntax-only -I. -Ibuild/release -Wno-pragma-once-outside-header -x c++ {}
+}
+
+sanitize() {  # sanitize PRESET CTEST-ARGUMENTS...
+  cmake --preset "$1" >/dev/null
+  ninja -C "build/$1"
+  ctest --test-dir "build/$1" --output-on-failure "${@:2}"
+}
+
+check_asan() {
+  export SHOAL_TEST_MODEL ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
+  SHOAL_TEST_MODEL=$(tools/fetch_model.sh)
+  sanitize asan -L 'unit|cluster' -LE slow
+}
+
+check_tsan() { sanitize tsan -LE 'grpc|slow'; }
+
+# Every command of the README's shell blocks, but the test command (the caller's own) and those that
+# run until they are interrupted.
+check_readme() {
+  awk '/^```sh/ {inside = 1; next} /^```/ {inside = 0} inside' README.md | grep -v '^#' |
+    grep -v -e '^tools/test.sh' -e '^git clone' -e ' serve ' -e '^curl ' -e '^shoal node' >build/readme-commands.sh
+  echo "    commands:" && sed 's/^/      /' build/readme-commands.sh
+  PATH=$PWD/build/release/tools:$PATH bash -euo pipefail build/readme-commands.sh </dev/null
+}
+
+for step in "${steps[@]}"; do
+  echo "==> check: $step"
+  "check_$step"
+done
+echo "==> all checks passed: ${steps[*]}"
