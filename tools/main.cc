@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   shoal::AddLogitsCommand(app, exit_code);
   shoal::AddTokenizeCommand(app, exit_code);
   shoal::AddDetokenizeCommand(app, exit_code);
+  shoal::AddRenderCommand(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

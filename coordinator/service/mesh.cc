@@ -18,6 +18,8 @@ namespace {
 constexpr int kFirstBackoffMs = 100;
 constexpr int kMostBackoffMs = 2000;
 constexpr int kPollMs = 200;  // how soon a request to stop is noticed
+// A user who waits for the first answer learns after this many attempts that a node is not there.
+constexpr int kMostFirstAttempts = 2;
 
 // Epochs begin at the wall clock, so that a coordinator that starts again is ahead of its old self.
 uint64_t FirstEpoch() {
@@ -50,7 +52,10 @@ Mesh::~Mesh() {
 
 Status Mesh::WaitReady(int timeout_ms) {
   std::unique_lock lock(mutex_);
-  const auto settled = [this] { return ready_ || (last_error_ && !MayPass(*last_error_)); };
+  const auto settled = [this] {
+    return ready_ || failed_attempts_ >= kMostFirstAttempts ||
+           (last_error_ && !MayPass(*last_error_));
+  };
   changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), settled);
   if (ready_) return OkStatus();
   if (last_error_) return *last_error_;
@@ -78,6 +83,7 @@ void Mesh::Announce(const Status& status) {
   const std::lock_guard lock(mutex_);
   ready_ = status.ok();
   last_error_ = status.ok() ? std::nullopt : std::optional<Error>(status.error());
+  failed_attempts_ = status.ok() ? 0 : failed_attempts_ + 1;
   changed_.notify_all();
 }
 
@@ -108,8 +114,11 @@ void Mesh::Serve(const std::shared_ptr<RemotePipeline>& pipeline) {
   do {
     lost = pipeline->WaitLost(kPollMs);
   } while (!lost && Pause(0));
-  if (!lost) lost = Cancelled("the coordinator is shutting down");
-  spdlog::warn("epoch {}: {}", epoch.value, lost->message);
+  if (lost) {
+    spdlog::warn("epoch {}: {}", epoch.value, lost->message);
+  } else {
+    lost = Cancelled("the coordinator is shutting down");
+  }
   engine_.OnLost(epoch, *lost);
   Announce(*lost);
 }

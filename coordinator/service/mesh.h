@@ -62,6 +62,7 @@ class Mesh {
   std::condition_variable changed_;
   bool stop_ = false;
   bool ready_ = false;
+  int failed_attempts_ = 0;  // since the last time it was ready
   std::optional<Error> last_error_;
   std::optional<Plan> plan_;
   std::vector<NodeDescription> descriptions_;

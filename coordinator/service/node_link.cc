@@ -15,6 +15,7 @@ namespace {
 // Loading is bounded by the disk, so it gets long; a dead node is noticed by keep-alive well
 // before.
 constexpr int kPrepareTimeoutMs = 30 * 60 * 1000;
+constexpr int kConnectTimeoutMs = 3000;
 constexpr int kDescribeTimeoutMs = 20'000;  // includes the node's measurement of itself
 
 }  // namespace
@@ -51,10 +52,10 @@ std::unique_ptr<grpc::ClientContext> NodeLink::MakeContext(int timeout_ms) {
 }
 
 Result<NodeDescription> NodeLink::Describe() {
-  const auto wait = std::chrono::system_clock::now() + std::chrono::milliseconds(kCallTimeoutMs);
+  const auto wait = std::chrono::system_clock::now() + std::chrono::milliseconds(kConnectTimeoutMs);
   if (!channel_->WaitForConnected(wait)) {
     return Unavailable(fmt::format("node {} at {}: no connection within {} ms; is it running?",
-                                   node_.name, node_.address.ToString(), kCallTimeoutMs));
+                                   node_.name, node_.address.ToString(), kConnectTimeoutMs));
   }
   const auto context = MakeContext(kDescribeTimeoutMs);
   v1::DescribeRequest request;

@@ -54,7 +54,7 @@ class NodeLink {
 
   const MeshNode& node() const { return node_; }
 
-  // Waits for the node to come up, at most kCallTimeoutMs. Changes nothing on the node.
+  // Waits a few seconds for the node to come up. Changes nothing on the node.
   Result<NodeDescription> Describe();
   // Blocks until the shard is loaded; `progress(done, total)` is called several times a second.
   Status Prepare(const ShardOrder& order, const std::function<void(int64_t, int64_t)>& progress);
