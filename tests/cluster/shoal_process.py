@@ -168,6 +168,7 @@ class ShoalProcess:
             env=environment,
             cwd=test.folder,
         )
+        self._name = f"shoal {arguments[0]}"
         self.pid = self._popen.pid
         test.addCleanup(self._end)
 
@@ -176,6 +177,8 @@ class ShoalProcess:
         self._popen.kill()
         self._popen.wait()
         self._popen.stdout.close()
+        if errors := self.errors():  # CTest shows it only where a test failed
+            print(f"--- {self._name} said:\n{errors}---")
         self._stderr.close()
         for pid in filter(is_running, nodes):
             os.kill(pid, signal.SIGKILL)
@@ -242,9 +245,13 @@ class Server:
         response = self.open(path, body)
         return response.status, json.loads(response.read())
 
-    def open(self, path, body):
-        connection = self.connect()
+    def send(self, connection, path, body):
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+
+    def open(self, path, body):
+        """The response to a POST, its body unread."""
+        connection = self.connect()
+        self.send(connection, path, body)
         response = connection.getresponse()
         response.connection = connection  # lives as long as its response
         return response
