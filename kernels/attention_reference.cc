@@ -17,7 +17,7 @@ namespace {
 using HeadVector = std::array<float, kMaxHeadDim>;
 using KeyVector = std::array<float, kKvPageTokens>;
 
-// The K or V half of one kv head in a page, in halves from the page's begin.
+// The K or V half of one kv head in a page, in elements from the page's begin.
 int64_t KeysOffset(const AttentionShape& shape, int32_t kv_head) {
   return int64_t{2} * kv_head * shape.head_dim * kKvPageTokens;
 }
@@ -25,9 +25,20 @@ int64_t ValuesOffset(const AttentionShape& shape, int32_t kv_head) {
   return KeysOffset(shape, kv_head) + int64_t{shape.head_dim} * kKvPageTokens;
 }
 
-// `count` halves from the page, as floats.
-void Widen(const std::byte* page, int64_t offset, int32_t count, float* to) {
-  DequantizeRow(TensorType::kF16, page + offset * 2, count, to);
+// `count` elements from the page, as floats.
+void Load(KvType type, const std::byte* page, int64_t offset, int32_t count, float* to) {
+  DequantizeRow(type == KvType::kF16 ? TensorType::kF16 : TensorType::kF32,
+                page + offset * KvTypeBytes(type), count, to);
+}
+
+void Store(KvType type, float value, std::byte* page, int64_t offset) {
+  std::byte* to = page + offset * KvTypeBytes(type);
+  if (type == KvType::kF16) {
+    const uint16_t half = FloatToHalf(value);
+    std::memcpy(to, &half, sizeof(half));
+  } else {
+    std::memcpy(to, &value, sizeof(value));
+  }
 }
 
 // One query head's state on its way over the pages.
@@ -39,12 +50,13 @@ struct Softmax {
 };
 
 // s[j] of the first `keys` keys.
-void Scores(const HeadVector& query, const std::byte* page, int64_t offset, int32_t head_dim,
-            int32_t keys, KeyVector& scores) {
+void Scores(const AttentionShape& shape, const HeadVector& query, const std::byte* page,
+            int32_t kv_head, int32_t keys, KeyVector& scores) {
+  const int64_t offset = KeysOffset(shape, kv_head);
   scores.fill(0);
   KeyVector row;
-  for (int32_t d = 0; d < head_dim; ++d) {
-    Widen(page, offset + int64_t{d} * kKvPageTokens, keys, row.data());
+  for (int32_t d = 0; d < shape.head_dim; ++d) {
+    Load(shape.kv_type, page, offset + int64_t{d} * kKvPageTokens, keys, row.data());
     for (int32_t j = 0; j < keys; ++j) scores[j] = std::fma(query[d], row[j], scores[j]);
   }
 }
@@ -52,7 +64,7 @@ void Scores(const HeadVector& query, const std::byte* page, int64_t offset, int3
 void AddPage(const AttentionShape& shape, const std::byte* page, int32_t kv_head, int32_t keys,
              Softmax& state) {
   KeyVector scores;
-  Scores(state.query, page, KeysOffset(shape, kv_head), shape.head_dim, keys, scores);
+  Scores(shape, state.query, page, kv_head, keys, scores);
   float largest = state.largest;
   for (int32_t j = 0; j < keys; ++j) largest = scores[j] > largest ? scores[j] : largest;
   const float correction = ExpF(state.largest - largest);
@@ -70,7 +82,7 @@ void AddPage(const AttentionShape& shape, const std::byte* page, int32_t kv_head
   for (int32_t d = 0; d < shape.head_dim; ++d) state.output[d] *= correction;
   HeadVector row;
   for (int32_t j = 0; j < keys; ++j) {
-    Widen(page, values + int64_t{j} * shape.head_dim, shape.head_dim, row.data());
+    Load(shape.kv_type, page, values + int64_t{j} * shape.head_dim, shape.head_dim, row.data());
     for (int32_t d = 0; d < shape.head_dim; ++d) {
       state.output[d] = std::fma(weights[j], row[d], state.output[d]);
     }
@@ -96,17 +108,13 @@ void AttendOne(const AttentionShape& shape, const float* q, int64_t position,
 
 void StoreKv(const AttentionShape& shape, const float* k, const float* v, std::byte* page,
              int32_t slot) {
-  const auto store = [page](int64_t index, float value) {
-    const uint16_t half = FloatToHalf(value);
-    std::memcpy(page + index * 2, &half, 2);
-  };
   for (int32_t head = 0; head < shape.kv_heads; ++head) {
     const int64_t keys = KeysOffset(shape, head);
     const int64_t values = ValuesOffset(shape, head) + int64_t{slot} * shape.head_dim;
     for (int32_t d = 0; d < shape.head_dim; ++d) {
       const int64_t from = int64_t{head} * shape.head_dim + d;
-      store(keys + int64_t{d} * kKvPageTokens + slot, k[from]);
-      store(values + d, v[from]);
+      Store(shape.kv_type, k[from], page, keys + int64_t{d} * kKvPageTokens + slot);
+      Store(shape.kv_type, v[from], page, values + d);
     }
   }
 }

@@ -23,9 +23,9 @@ struct Rows {
 };
 
 AttentionPage PageOf(const AttentionShape& shape, const std::byte* page, int32_t kv_head) {
-  const int64_t half = int64_t{shape.head_dim} * kKvPageTokens;
-  const uint16_t* k = reinterpret_cast<const uint16_t*>(page) + kv_head * 2 * half;
-  return {k, k + half, shape.head_dim, 0};
+  const int64_t bytes = int64_t{shape.head_dim} * kKvPageTokens * KvTypeBytes(shape.kv_type);
+  const std::byte* k = page + kv_head * 2 * bytes;
+  return {k, k + bytes, shape.head_dim, 0};
 }
 
 // Takes the page that begins at position `page_begin` into the `count` rows of the tile; row 0 of

@@ -27,10 +27,10 @@ struct AttentionTile {
   int32_t stride;  // head_dim rounded up to kTileAlignment
 };
 
-// One page of one kv head.
+// One page of one kv head, in the shape's kv_type: uint16_t halves or floats.
 struct AttentionPage {
-  const uint16_t* k;  // [head_dim, kKvPageTokens]
-  const uint16_t* v;  // [kKvPageTokens, head_dim]
+  const std::byte* k;  // [head_dim, kKvPageTokens]
+  const std::byte* v;  // [kKvPageTokens, head_dim]
   int32_t head_dim;
   int32_t visible;  // keys that the rows see: the first 1..kKvPageTokens
 };
@@ -38,7 +38,7 @@ struct AttentionPage {
 // What an instruction set brings.
 struct AttentionSteps {
   // Takes a page into rows [row, row + rows) of a tile, 1 <= rows <= kMaxGroupRows: scores, online
-  // softmax and values as kernel_table.h says.
+  // softmax and values as kernel_table.h says. It knows the kv_type of the pages.
   void (*take_page)(const AttentionPage& page, AttentionTile& tile, int32_t row, int32_t rows);
   // out[i] = x[i] * factor
   void (*multiply)(const float* x, int32_t n, float factor, float* out);

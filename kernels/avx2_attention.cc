@@ -1,5 +1,6 @@
 // Attention for AVX2. Scores and weighted values are the same product, out += a * b, with b a page
-// of f16: rows are query heads, lanes are keys (K is stored transposed) or dimensions of a value.
+// of T, uint16_t halves or floats: rows are query heads, lanes are keys (K is stored transposed) or
+// dimensions of a value.
 #include "kernels/attention_tiles.h"
 #include "kernels/avx2.h"
 #include "kernels/avx2_math.h"
@@ -12,14 +13,18 @@ namespace {
 
 constexpr int32_t kLanes = 8;
 
-SHOAL_TARGET_AVX2 inline __m256 LoadHalves(const uint16_t* from) {
+SHOAL_TARGET_AVX2 inline __m256 Load8(const uint16_t* from) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
+SHOAL_TARGET_AVX2 inline __m256 Load8(const float* from) { return _mm256_loadu_ps(from); }
+
+SHOAL_TARGET_AVX2 inline float Load1(const uint16_t* from) { return _cvtsh_ss(*from); }
+SHOAL_TARGET_AVX2 inline float Load1(const float* from) { return *from; }
 
 // out[r, c] = start + sum over i of a[r, i] * b[i, c] for kRows rows and kVectors vectors of
 // columns; start is 0, or out[r, c] * rescale[r] if there is a rescale.
-template <int kRows, int kVectors>
-SHOAL_TARGET_AVX2 inline void Product(const float* a, int64_t a_stride, const uint16_t* b,
+template <typename T, int kRows, int kVectors>
+SHOAL_TARGET_AVX2 inline void Product(const float* a, int64_t a_stride, const T* b,
                                       int64_t b_stride, int32_t depth, const float* rescale,
                                       float* out, int64_t out_stride) {
   __m256 acc[kRows][kVectors];
@@ -38,12 +43,12 @@ SHOAL_TARGET_AVX2 inline void Product(const float* a, int64_t a_stride, const ui
       __m256 factors[kRows];
       for (int r = 0; r < kRows; ++r) factors[r] = _mm256_broadcast_ss(a + r * a_stride);
       for (int v = 0; v < kVectors; ++v) {
-        const __m256 column = LoadHalves(b + v * kLanes);
+        const __m256 column = Load8(b + v * kLanes);
         for (int r = 0; r < kRows; ++r) acc[r][v] = _mm256_fmadd_ps(factors[r], column, acc[r][v]);
       }
     } else {
       __m256 columns[kVectors];
-      for (int v = 0; v < kVectors; ++v) columns[v] = LoadHalves(b + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) columns[v] = Load8(b + v * kLanes);
       for (int r = 0; r < kRows; ++r) {
         const __m256 factor = _mm256_broadcast_ss(a + r * a_stride);
         for (int v = 0; v < kVectors; ++v) {
@@ -60,15 +65,15 @@ SHOAL_TARGET_AVX2 inline void Product(const float* a, int64_t a_stride, const ui
 }
 
 // The columns that do not fill a vector.
-SHOAL_TARGET_AVX2 void ProductTail(int32_t rows, const float* a, int64_t a_stride,
-                                   const uint16_t* b, int64_t b_stride, int32_t depth,
-                                   int32_t columns, const float* rescale, float* out,
-                                   int64_t out_stride) {
+template <typename T>
+SHOAL_TARGET_AVX2 void ProductTail(int32_t rows, const float* a, int64_t a_stride, const T* b,
+                                   int64_t b_stride, int32_t depth, int32_t columns,
+                                   const float* rescale, float* out, int64_t out_stride) {
   for (int32_t r = 0; r < rows; ++r) {
     for (int32_t c = 0; c < columns; ++c) {
       float acc = out[r * out_stride + c] * rescale[r];
       for (int32_t i = 0; i < depth; ++i) {
-        acc = __builtin_fmaf(a[r * a_stride + i], _cvtsh_ss(b[i * b_stride + c]), acc);
+        acc = __builtin_fmaf(a[r * a_stride + i], Load1(b + i * b_stride + c), acc);
       }
       out[r * out_stride + c] = acc;
     }
@@ -116,43 +121,46 @@ SHOAL_TARGET_AVX2 inline void Softmax(const AttentionPage& page, float* scores, 
   }
 }
 
-// Takes one page into kRows rows of the tile that see the same of its keys.
-template <int kRows>
+// Takes one page of T into kRows rows of the tile that see the same of its keys.
+template <typename T, int kRows>
 SHOAL_TARGET_AVX2 void TakePageOfRows(const AttentionPage& page, AttentionTile& tile, int32_t row) {
   constexpr int kVectors = kRows <= 3 ? 4 : 2;
   constexpr int kColumns = kVectors * kLanes;
   alignas(32) float p[kRows * kKvPageTokens];
   alignas(32) float rescale[kLanes];
+  const T* k = reinterpret_cast<const T*>(page.k);
+  const T* v = reinterpret_cast<const T*>(page.v);
   const float* q = tile.q + row * tile.stride;
   for (int32_t c = 0; c < kKvPageTokens; c += kColumns) {
-    Product<kRows, kVectors>(q, tile.stride, page.k + c, kKvPageTokens, page.head_dim, nullptr,
-                             p + c, kKvPageTokens);
+    Product<T, kRows, kVectors>(q, tile.stride, k + c, kKvPageTokens, page.head_dim, nullptr, p + c,
+                                kKvPageTokens);
   }
   Softmax<kRows>(page, p, tile.max + row, tile.sum + row, rescale);
   float* o = tile.o + row * tile.stride;
   int32_t d = 0;
   for (; d + kColumns <= page.head_dim; d += kColumns) {
-    Product<kRows, kVectors>(p, kKvPageTokens, page.v + d, page.head_dim, page.visible, rescale,
-                             o + d, tile.stride);
+    Product<T, kRows, kVectors>(p, kKvPageTokens, v + d, page.head_dim, page.visible, rescale,
+                                o + d, tile.stride);
   }
   for (; d + kLanes <= page.head_dim; d += kLanes) {
-    Product<kRows, 1>(p, kKvPageTokens, page.v + d, page.head_dim, page.visible, rescale, o + d,
-                      tile.stride);
+    Product<T, kRows, 1>(p, kKvPageTokens, v + d, page.head_dim, page.visible, rescale, o + d,
+                         tile.stride);
   }
   if (d < page.head_dim) {
-    ProductTail(kRows, p, kKvPageTokens, page.v + d, page.head_dim, page.visible, page.head_dim - d,
+    ProductTail(kRows, p, kKvPageTokens, v + d, page.head_dim, page.visible, page.head_dim - d,
                 rescale, o + d, tile.stride);
   }
 }
 
+template <typename T>
 void TakePage(const AttentionPage& page, AttentionTile& tile, int32_t row, int32_t rows) {
   switch (rows) {
-    case 1: return TakePageOfRows<1>(page, tile, row);
-    case 2: return TakePageOfRows<2>(page, tile, row);
-    case 3: return TakePageOfRows<3>(page, tile, row);
-    case 4: return TakePageOfRows<4>(page, tile, row);
-    case 5: return TakePageOfRows<5>(page, tile, row);
-    default: return TakePageOfRows<kMaxGroupRows>(page, tile, row);
+    case 1: return TakePageOfRows<T, 1>(page, tile, row);
+    case 2: return TakePageOfRows<T, 2>(page, tile, row);
+    case 3: return TakePageOfRows<T, 3>(page, tile, row);
+    case 4: return TakePageOfRows<T, 4>(page, tile, row);
+    case 5: return TakePageOfRows<T, 5>(page, tile, row);
+    default: return TakePageOfRows<T, kMaxGroupRows>(page, tile, row);
   }
 }
 
@@ -176,7 +184,8 @@ SHOAL_TARGET_AVX2 void Divide(const float* x, int32_t n, float divisor, float* o
 
 void Attend(const AttentionShape& shape, const float* q, int64_t tokens, int64_t first_position,
             const std::byte* const* pages, int32_t kv_head, float* out) {
-  AttendByTiles({TakePage, Multiply, Divide}, shape, q, tokens, first_position, pages, kv_head,
+  const auto take_page = shape.kv_type == KvType::kF16 ? TakePage<uint16_t> : TakePage<float>;
+  AttendByTiles({take_page, Multiply, Divide}, shape, q, tokens, first_position, pages, kv_head,
                 out);
 }
 

@@ -88,8 +88,42 @@ SHOAL_TARGET_AVX2 inline __m128i ToHalves(__m256 x) {
   return _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-SHOAL_TARGET_AVX2 inline uint16_t ToHalf(float x) {
-  return static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+// Floats into a KV page of halves or floats.
+SHOAL_TARGET_AVX2 inline void Store8(const float* from, uint16_t* to) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), ToHalves(_mm256_loadu_ps(from)));
+}
+SHOAL_TARGET_AVX2 inline void Store8(const float* from, float* to) {
+  _mm256_storeu_ps(to, _mm256_loadu_ps(from));
+}
+SHOAL_TARGET_AVX2 inline void Store1(const float* from, uint16_t* to) {
+  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  *to = static_cast<uint16_t>(_cvtss_sh(*from, kNearest));
+}
+SHOAL_TARGET_AVX2 inline void Store1(const float* from, float* to) { *to = *from; }
+
+// store_kv for pages of T.
+template <typename T>
+SHOAL_TARGET_AVX2 void StoreKvAs(const AttentionShape& shape, const float* k, const float* v,
+                                 T* head_page, int32_t slot) {
+  const int32_t head_dim = shape.head_dim;
+  for (int32_t h = 0; h < shape.kv_heads; ++h) {
+    T* to_k = head_page + slot;  // a column
+    T* to_v = head_page + int64_t{head_dim} * kKvPageTokens + int64_t{slot} * head_dim;
+    int32_t d = 0;
+    for (; d + kLanes <= head_dim; d += kLanes) {
+      alignas(32) T column[kLanes];
+      Store8(k + d, column);
+      for (int i = 0; i < kLanes; ++i) to_k[(d + i) * kKvPageTokens] = column[i];
+      Store8(v + d, to_v + d);
+    }
+    for (; d < head_dim; ++d) {
+      Store1(k + d, to_k + d * kKvPageTokens);
+      Store1(v + d, to_v + d);
+    }
+    k += head_dim;
+    v += head_dim;
+    head_page += int64_t{2} * head_dim * kKvPageTokens;
+  }
 }
 
 }  // namespace
@@ -191,27 +225,12 @@ SHOAL_TARGET_AVX2 void RopeHalves(float* x, const float* cos, const float* sin, 
   }
 }
 
-SHOAL_TARGET_AVX2 void StoreKv(const AttentionShape& shape, const float* k, const float* v,
-                               std::byte* page, int32_t slot) {
-  const int32_t head_dim = shape.head_dim;
-  uint16_t* head_page = reinterpret_cast<uint16_t*>(page);
-  for (int32_t h = 0; h < shape.kv_heads; ++h) {
-    uint16_t* to_k = head_page + slot;  // a column
-    uint16_t* to_v = head_page + int64_t{head_dim} * kKvPageTokens + int64_t{slot} * head_dim;
-    int32_t d = 0;
-    for (; d + kLanes <= head_dim; d += kLanes) {
-      alignas(16) uint16_t column[kLanes];
-      _mm_store_si128(reinterpret_cast<__m128i*>(column), ToHalves(_mm256_loadu_ps(k + d)));
-      for (int i = 0; i < kLanes; ++i) to_k[(d + i) * kKvPageTokens] = column[i];
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(to_v + d), ToHalves(_mm256_loadu_ps(v + d)));
-    }
-    for (; d < head_dim; ++d) {
-      to_k[d * kKvPageTokens] = ToHalf(k[d]);
-      to_v[d] = ToHalf(v[d]);
-    }
-    k += head_dim;
-    v += head_dim;
-    head_page += int64_t{2} * head_dim * kKvPageTokens;
+void StoreKv(const AttentionShape& shape, const float* k, const float* v, std::byte* page,
+             int32_t slot) {
+  if (shape.kv_type == KvType::kF16) {
+    StoreKvAs(shape, k, v, reinterpret_cast<uint16_t*>(page), slot);
+  } else {
+    StoreKvAs(shape, k, v, reinterpret_cast<float*>(page), slot);
   }
 }
 

@@ -12,11 +12,18 @@ namespace {
 
 constexpr int32_t kLanes = 16;
 
+SHOAL_TARGET_AVX512 inline __m512 LoadFirst(__mmask16 mask, const uint16_t* from) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, from));
+}
+SHOAL_TARGET_AVX512 inline __m512 LoadFirst(__mmask16 mask, const float* from) {
+  return _mm512_maskz_loadu_ps(mask, from);
+}
+
 // out[r, c] = start + sum over i of a[r, i] * b[i, c] for kRows rows and kVectors vectors of
 // columns, the last `last` wide; start is 0, or out[r, c] * rescale[r] if there is a rescale.
 // Writes whole vectors of out.
-template <int kRows, int kVectors>
-SHOAL_TARGET_AVX512 inline void Product(const float* a, int64_t a_stride, const uint16_t* b,
+template <typename T, int kRows, int kVectors>
+SHOAL_TARGET_AVX512 inline void Product(const float* a, int64_t a_stride, const T* b,
                                         int64_t b_stride, int32_t depth, __mmask16 last,
                                         const float* rescale, float* out, int64_t out_stride) {
   __m512 acc[kRows][kVectors];
@@ -32,7 +39,7 @@ SHOAL_TARGET_AVX512 inline void Product(const float* a, int64_t a_stride, const 
     __m512 columns[kVectors];
     for (int v = 0; v < kVectors; ++v) {
       const __mmask16 mask = v == kVectors - 1 ? last : FirstLanes(kLanes);
-      columns[v] = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, b + v * kLanes));
+      columns[v] = LoadFirst(mask, b + v * kLanes);
     }
     for (int r = 0; r < kRows; ++r) {
       const __m512 factor = _mm512_set1_ps(a[r * a_stride]);
@@ -80,36 +87,39 @@ SHOAL_TARGET_AVX512 inline void Softmax(const AttentionPage& page, float* scores
   }
 }
 
-// Takes one page into kRows rows of the tile that see the same of its keys.
-template <int kRows>
+// Takes one page of T into kRows rows of the tile that see the same of its keys.
+template <typename T, int kRows>
 SHOAL_TARGET_AVX512 void TakePageOfRows(const AttentionPage& page, AttentionTile& tile,
                                         int32_t row) {
   static_assert(kKvPageTokens == 2 * kLanes);
   alignas(64) float p[kRows * kKvPageTokens];
   alignas(64) float rescale[kLanes];
-  Product<kRows, 2>(tile.q + row * tile.stride, tile.stride, page.k, kKvPageTokens, page.head_dim,
-                    FirstLanes(kLanes), nullptr, p, kKvPageTokens);
+  const T* k = reinterpret_cast<const T*>(page.k);
+  const T* v = reinterpret_cast<const T*>(page.v);
+  Product<T, kRows, 2>(tile.q + row * tile.stride, tile.stride, k, kKvPageTokens, page.head_dim,
+                       FirstLanes(kLanes), nullptr, p, kKvPageTokens);
   Softmax<kRows>(page, p, tile.max + row, tile.sum + row, rescale);
   float* o = tile.o + row * tile.stride;
   int32_t d = 0;
   for (; d + kLanes < page.head_dim; d += 2 * kLanes) {
-    Product<kRows, 2>(p, kKvPageTokens, page.v + d, page.head_dim, page.visible,
-                      FirstLanes(page.head_dim - d - kLanes), rescale, o + d, tile.stride);
+    Product<T, kRows, 2>(p, kKvPageTokens, v + d, page.head_dim, page.visible,
+                         FirstLanes(page.head_dim - d - kLanes), rescale, o + d, tile.stride);
   }
   if (d < page.head_dim) {
-    Product<kRows, 1>(p, kKvPageTokens, page.v + d, page.head_dim, page.visible,
-                      FirstLanes(page.head_dim - d), rescale, o + d, tile.stride);
+    Product<T, kRows, 1>(p, kKvPageTokens, v + d, page.head_dim, page.visible,
+                         FirstLanes(page.head_dim - d), rescale, o + d, tile.stride);
   }
 }
 
+template <typename T>
 void TakePage(const AttentionPage& page, AttentionTile& tile, int32_t row, int32_t rows) {
   switch (rows) {
-    case 1: return TakePageOfRows<1>(page, tile, row);
-    case 2: return TakePageOfRows<2>(page, tile, row);
-    case 3: return TakePageOfRows<3>(page, tile, row);
-    case 4: return TakePageOfRows<4>(page, tile, row);
-    case 5: return TakePageOfRows<5>(page, tile, row);
-    default: return TakePageOfRows<kMaxGroupRows>(page, tile, row);
+    case 1: return TakePageOfRows<T, 1>(page, tile, row);
+    case 2: return TakePageOfRows<T, 2>(page, tile, row);
+    case 3: return TakePageOfRows<T, 3>(page, tile, row);
+    case 4: return TakePageOfRows<T, 4>(page, tile, row);
+    case 5: return TakePageOfRows<T, 5>(page, tile, row);
+    default: return TakePageOfRows<T, kMaxGroupRows>(page, tile, row);
   }
 }
 
@@ -133,7 +143,8 @@ SHOAL_TARGET_AVX512 void Divide(const float* x, int32_t n, float divisor, float*
 
 void Attend(const AttentionShape& shape, const float* q, int64_t tokens, int64_t first_position,
             const std::byte* const* pages, int32_t kv_head, float* out) {
-  AttendByTiles({TakePage, Multiply, Divide}, shape, q, tokens, first_position, pages, kv_head,
+  const auto take_page = shape.kv_type == KvType::kF16 ? TakePage<uint16_t> : TakePage<float>;
+  AttendByTiles({take_page, Multiply, Divide}, shape, q, tokens, first_position, pages, kv_head,
                 out);
 }
 

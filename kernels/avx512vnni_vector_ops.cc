@@ -61,6 +61,44 @@ SHOAL_TARGET_AVX512 inline void RotateAdjacent8(float* pairs, const float* cos, 
   _mm512_mask_storeu_ps(pairs, values, _mm512_fmadd_ps(_mm512_moveldup_ps(x), a_factor, b_part));
 }
 
+// Floats into a KV page of halves or floats: all 16, or those of the mask.
+SHOAL_TARGET_AVX512 inline __m256i ToHalves(__m512 x) {
+  return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+SHOAL_TARGET_AVX512 inline void Store16(__m512 x, uint16_t* to) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), ToHalves(x));
+}
+SHOAL_TARGET_AVX512 inline void Store16(__m512 x, float* to) { _mm512_storeu_ps(to, x); }
+SHOAL_TARGET_AVX512 inline void StoreFirst(__mmask16 mask, __m512 x, uint16_t* to) {
+  _mm256_mask_storeu_epi16(to, mask, ToHalves(x));
+}
+SHOAL_TARGET_AVX512 inline void StoreFirst(__mmask16 mask, __m512 x, float* to) {
+  _mm512_mask_storeu_ps(to, mask, x);
+}
+
+// store_kv for pages of T.
+template <typename T>
+SHOAL_TARGET_AVX512 void StoreKvAs(const AttentionShape& shape, const float* k, const float* v,
+                                   T* head_page, int32_t slot) {
+  const int32_t head_dim = shape.head_dim;
+  for (int32_t h = 0; h < shape.kv_heads; ++h) {
+    T* to_k = head_page + slot;  // a column
+    T* to_v = head_page + int64_t{head_dim} * kKvPageTokens + int64_t{slot} * head_dim;
+    for (int32_t d = 0; d < head_dim; d += kLanes) {
+      const __mmask16 mask = FirstLanes(head_dim - d);
+      alignas(64) T column[kLanes];
+      Store16(_mm512_maskz_loadu_ps(mask, k + d), column);
+      for (int i = 0; i < kLanes && d + i < head_dim; ++i) {
+        to_k[(d + i) * kKvPageTokens] = column[i];
+      }
+      StoreFirst(mask, _mm512_maskz_loadu_ps(mask, v + d), to_v + d);
+    }
+    k += head_dim;
+    v += head_dim;
+    head_page += int64_t{2} * head_dim * kKvPageTokens;
+  }
+}
+
 }  // namespace
 
 SHOAL_TARGET_AVX512 void QuantizeBy32(const float* x, int64_t cols, int8_t* values, float* scales,
@@ -149,28 +187,12 @@ SHOAL_TARGET_AVX512 void RopeHalves(float* x, const float* cos, const float* sin
   }
 }
 
-SHOAL_TARGET_AVX512 void StoreKv(const AttentionShape& shape, const float* k, const float* v,
-                                 std::byte* page, int32_t slot) {
-  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-  const int32_t head_dim = shape.head_dim;
-  uint16_t* head_page = reinterpret_cast<uint16_t*>(page);
-  for (int32_t h = 0; h < shape.kv_heads; ++h) {
-    uint16_t* to_k = head_page + slot;  // a column
-    uint16_t* to_v = head_page + int64_t{head_dim} * kKvPageTokens + int64_t{slot} * head_dim;
-    for (int32_t d = 0; d < head_dim; d += kLanes) {
-      const __mmask16 mask = FirstLanes(head_dim - d);
-      alignas(32) uint16_t column[kLanes];
-      _mm256_store_si256(reinterpret_cast<__m256i*>(column),
-                         _mm512_cvtps_ph(_mm512_maskz_loadu_ps(mask, k + d), kNearest));
-      for (int i = 0; i < kLanes && d + i < head_dim; ++i) {
-        to_k[(d + i) * kKvPageTokens] = column[i];
-      }
-      _mm256_mask_storeu_epi16(to_v + d, mask,
-                               _mm512_cvtps_ph(_mm512_maskz_loadu_ps(mask, v + d), kNearest));
-    }
-    k += head_dim;
-    v += head_dim;
-    head_page += int64_t{2} * head_dim * kKvPageTokens;
+void StoreKv(const AttentionShape& shape, const float* k, const float* v, std::byte* page,
+             int32_t slot) {
+  if (shape.kv_type == KvType::kF16) {
+    StoreKvAs(shape, k, v, reinterpret_cast<uint16_t*>(page), slot);
+  } else {
+    StoreKvAs(shape, k, v, reinterpret_cast<float*>(page), slot);
   }
 }
 

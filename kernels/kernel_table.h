@@ -59,23 +59,31 @@ struct WeightMatrix {
   bool packed = false;  // in the table's own layout, made by its pack()
 };
 
+// How keys and values are kept. f16 is the default; f32 takes twice the memory and is there to hold
+// logits against references that were computed with an f32 cache.
+enum class KvType : uint8_t { kF16, kF32 };
+inline int64_t KvTypeBytes(KvType type) {
+  return static_cast<int64_t>(type == KvType::kF16 ? sizeof(uint16_t) : sizeof(float));
+}
+
 struct AttentionShape {
   int32_t heads = 0;
   int32_t kv_heads = 0;  // divides heads; query head h uses kv head h / (heads / kv_heads)
   int32_t head_dim = 0;  // at most kMaxHeadDim
   float scale = 0;       // q is multiplied by it (one rounding) before the dot products
+  KvType kv_type = KvType::kF16;
 };
 constexpr int32_t kMaxHeadDim = 512;
 
 // KV pages: kKvPageTokens consecutive positions of one layer. Positions are absolute: page p holds
-// [p * kKvPageTokens, (p + 1) * kKvPageTokens). In a page, for each kv head in turn:
-//   K  f16 [head_dim][kKvPageTokens]   transposed, so that vector lanes are keys
-//   V  f16 [kKvPageTokens][head_dim]
+// [p * kKvPageTokens, (p + 1) * kKvPageTokens). In a page, for each kv head in turn, in the shape's
+// kv_type:
+//   K  [head_dim][kKvPageTokens]   transposed, so that vector lanes are keys
+//   V  [kKvPageTokens][head_dim]
 // Pages are zeroed when they are made and 64-byte aligned.
 constexpr int32_t kKvPageTokens = 32;
 inline int64_t KvPageBytes(const AttentionShape& shape) {
-  return int64_t{2} * shape.kv_heads * shape.head_dim * kKvPageTokens *
-         static_cast<int64_t>(sizeof(uint16_t));
+  return int64_t{2} * shape.kv_heads * shape.head_dim * kKvPageTokens * KvTypeBytes(shape.kv_type);
 }
 
 struct KernelTable {
@@ -127,8 +135,8 @@ struct KernelTable {
   void (*rope_halves)(float* x, const float* cos, const float* sin, int32_t heads, int32_t head_dim,
                       int32_t rope_dim);
 
-  // Writes one token's k and v [kv_heads, head_dim], rounded to f16 (nearest even), into its slot
-  // [0, kKvPageTokens) of a page.
+  // Writes one token's k and v [kv_heads, head_dim] into its slot [0, kKvPageTokens) of a page:
+  // rounded to f16 (nearest even), or as they are for KvType::kF32.
   void (*store_kv)(const AttentionShape& shape, const float* k, const float* v, std::byte* page,
                    int32_t slot);
 

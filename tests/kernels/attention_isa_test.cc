@@ -1,10 +1,11 @@
 // Proves that every instruction set's attention gives the reference's bits: head sizes that do and
 // do not fill registers, any number of query heads per kv head, contexts around page borders, mild
-// and saturated softmax, and keys beyond the visible ones that are not even numbers. AVX-512 runs
-// emulated on every x86-64 CPU, and natively where the CPU has it.
+// and saturated softmax, and keys beyond the visible ones that are not even numbers, in pages of
+// either type. AVX-512 runs emulated on every x86-64 CPU, and natively where the CPU has it.
 #include <algorithm>
 #include <cstring>
 #include <random>
+#include <tuple>
 
 #include "kernels/quant_formats.h"
 #include "kernels/reference.h"
@@ -14,18 +15,15 @@
 namespace shoal::kernels {
 namespace {
 
-constexpr uint16_t kHalfNan = 0x7e00;
+constexpr std::byte kByteOfNan{0xff};  // in f16 and in f32
 
 // Pages that hold `positions` random keys and values; every slot after them is NaN.
 class Cache {
  public:
   Cache(const AttentionShape& shape, int64_t positions, float key_size, Random& random) {
-    const int64_t page_halves = KvPageBytes(shape) / 2;
     const int64_t count = (positions + kKvPageTokens - 1) / kKvPageTokens;
-    halves_.assign(static_cast<size_t>(page_halves * count), kHalfNan);
-    for (int64_t p = 0; p < count; ++p) {
-      pages_.push_back(reinterpret_cast<std::byte*>(halves_.data() + p * page_halves));
-    }
+    bytes_.assign(static_cast<size_t>(KvPageBytes(shape) * count), kByteOfNan);
+    for (int64_t p = 0; p < count; ++p) pages_.push_back(bytes_.data() + p * KvPageBytes(shape));
     for (int64_t position = 0; position < positions; ++position) {
       std::vector<float> k = RandomFloats(int64_t{shape.kv_heads} * shape.head_dim, random);
       const std::vector<float> v = RandomFloats(std::ssize(k), random);
@@ -37,14 +35,17 @@ class Cache {
   const std::byte* const* pages() const { return pages_.data(); }
 
  private:
-  std::vector<uint16_t> halves_;
+  std::vector<std::byte> bytes_;
   std::vector<std::byte*> pages_;
 };
 
-class AttentionTest : public testing::TestWithParam<VectorKernels> {
+class AttentionTest : public testing::TestWithParam<std::tuple<VectorKernels, KvType>> {
  protected:
-  void Compare(const AttentionShape& shape, int64_t first_position, int64_t tokens, float key_size,
+  // The shape's kv_type is the test's.
+  void Compare(AttentionShape shape, int64_t first_position, int64_t tokens, float key_size,
                uint64_t seed) {
+    const auto& [tested, kv_type] = GetParam();
+    shape.kv_type = kv_type;
     SCOPED_TRACE("heads " + std::to_string(shape.heads) + "/" + std::to_string(shape.kv_heads) +
                  ", head_dim " + std::to_string(shape.head_dim) + ", tokens " +
                  std::to_string(tokens) + " at " + std::to_string(first_position) + ", key size " +
@@ -55,8 +56,8 @@ class AttentionTest : public testing::TestWithParam<VectorKernels> {
     std::vector<float> got(q.size() + 40, 77.0F);
     std::vector<float> expected = got;
     for (int32_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
-      GetParam().table.attend(shape, q.data(), tokens, first_position, cache.pages(), kv_head,
-                              got.data());
+      tested.table.attend(shape, q.data(), tokens, first_position, cache.pages(), kv_head,
+                          got.data());
       reference::Attend(shape, q.data(), tokens, first_position, cache.pages(), kv_head,
                         expected.data());
       ExpectSameBits(got, expected, "out");  // other kv heads' part is as it was
@@ -90,7 +91,7 @@ TEST_P(AttentionTest, PositionsAroundPages) {
 
 // Weights that are all nearly equal, weights that underflow, scores that overflow.
 TEST_P(AttentionTest, KeySizes) {
-  for (const float key_size : {0.0F, 1e-6F, 0.01F, 4.0F, 60.0F, 1e5F}) {
+  for (const float key_size : {0.0F, 1e-6F, 0.01F, 4.0F, 60.0F, 1e5F, 1e35F}) {
     for (uint64_t seed = 1; seed <= 4; ++seed) {
       Compare({4, 2, 20, 0.22F}, 90, 5, key_size, seed);
       Compare({4, 1, 64, 0.125F}, 140, 1, key_size, seed);
@@ -109,8 +110,15 @@ TEST_P(AttentionTest, RandomShapes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, AttentionTest, testing::ValuesIn(AllVectorKernels()),
-                         [](const auto& tested) { return tested.param.name; });
+std::string NameOf(const testing::TestParamInfo<std::tuple<VectorKernels, KvType>>& info) {
+  const auto& [tested, kv_type] = info.param;
+  return tested.name + (kv_type == KvType::kF16 ? "_f16" : "_f32");
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, AttentionTest,
+                         testing::Combine(testing::ValuesIn(AllVectorKernels()),
+                                          testing::Values(KvType::kF16, KvType::kF32)),
+                         NameOf);
 
 }  // namespace
 }  // namespace shoal::kernels

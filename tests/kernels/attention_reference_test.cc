@@ -1,5 +1,5 @@
-// Proves reference attention against a two-pass softmax in double over the same half-precision keys
-// and values, within a derived tolerance, which is printed; that cutting the tokens anywhere and
+// Proves reference attention against a two-pass softmax in double over the same keys and values,
+// f16 or f32, within a derived tolerance, which is printed; that cutting the tokens anywhere and
 // whatever stands in absent slots changes no bit; and that keys and values land where the layout
 // says.
 #include <gtest/gtest.h>
@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <iostream>
+#include <tuple>
 
 #include "kernels/quant_formats.h"
 #include "kernels/reference.h"
@@ -25,7 +26,8 @@ struct Case {
 // Keys and values of `positions` tokens in pages, and queries for all of them.
 class Cache {
  public:
-  Cache(const Case& c, uint64_t seed) : shape{c.heads, c.kv_heads, c.head_dim, 0} {
+  Cache(const Case& c, KvType kv_type, uint64_t seed)
+      : shape{c.heads, c.kv_heads, c.head_dim, 0, kv_type} {
     shape.scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
     Random random(seed);
     std::normal_distribution<float> normal;
@@ -62,7 +64,10 @@ class Cache {
   std::vector<std::byte> bytes_;
 };
 
-double Rounded(float value) { return HalfToFloat(FloatToHalf(value)); }
+// A key or value as the cache keeps it.
+double Kept(KvType kv_type, float value) {
+  return kv_type == KvType::kF16 ? HalfToFloat(FloatToHalf(value)) : value;
+}
 
 // One query head's softmax in double, and how far the online one in float may be from it.
 struct Expected {
@@ -80,8 +85,9 @@ Expected Oracle(const Cache& cache, int64_t position, int32_t head) {
     double score = 0;
     double terms = 0;
     for (int32_t d = 0; d < shape.head_dim; ++d) {
-      const double term = double{q[d]} * shape.scale *
-                          Rounded(cache.k[(j * shape.kv_heads + kv_head) * shape.head_dim + d]);
+      const double term =
+          double{q[d]} * shape.scale *
+          Kept(shape.kv_type, cache.k[(j * shape.kv_heads + kv_head) * shape.head_dim + d]);
       score += term;
       terms += std::fabs(term);
     }
@@ -98,7 +104,8 @@ Expected Oracle(const Cache& cache, int64_t position, int32_t head) {
     const double weight = std::exp(scores[j] - *high);
     weight_sum += weight;
     for (int32_t d = 0; d < shape.head_dim; ++d) {
-      const double value = Rounded(cache.v[(j * shape.kv_heads + kv_head) * shape.head_dim + d]);
+      const double value =
+          Kept(shape.kv_type, cache.v[(j * shape.kv_heads + kv_head) * shape.head_dim + d]);
       expected.out[d] += weight * value;
       largest_value = std::max(largest_value, std::fabs(value));
     }
@@ -114,11 +121,11 @@ Expected Oracle(const Cache& cache, int64_t position, int32_t head) {
   return expected;
 }
 
-class AttendReference : public ::testing::TestWithParam<Case> {};
+class AttendReference : public ::testing::TestWithParam<std::tuple<Case, KvType>> {};
 
 TEST_P(AttendReference, AgreesWithSoftmaxInDouble) {
-  const Case& c = GetParam();
-  const Cache cache(c, 11);
+  const auto& [c, kv_type] = GetParam();
+  const Cache cache(c, kv_type, 11);
   std::vector<float> out(cache.q.size());
   cache.Attend(0, c.positions, out);
   double worst = 0;
@@ -142,8 +149,8 @@ TEST_P(AttendReference, AgreesWithSoftmaxInDouble) {
 }
 
 TEST_P(AttendReference, GivesTheSameBitsHoweverTheTokensAreCut) {
-  const Case& c = GetParam();
-  const Cache cache(c, 12);
+  const auto& [c, kv_type] = GetParam();
+  const Cache cache(c, kv_type, 12);
   std::vector<float> whole(cache.q.size());
   cache.Attend(0, c.positions, whole);
   Random random(13);
@@ -161,8 +168,8 @@ TEST_P(AttendReference, GivesTheSameBitsHoweverTheTokensAreCut) {
 }
 
 TEST_P(AttendReference, DoesNotReadKeysThatAreNotThereYet) {
-  const Case& c = GetParam();
-  Cache cache(c, 14);
+  const auto& [c, kv_type] = GetParam();
+  Cache cache(c, kv_type, 14);
   const int64_t last = c.positions - 1;
   std::vector<float> before(cache.q.size());
   cache.Attend(last / 2, last, before);
@@ -178,8 +185,8 @@ TEST_P(AttendReference, DoesNotReadKeysThatAreNotThereYet) {
 }
 
 TEST_P(AttendReference, WritesOnlyTheHeadsOfItsKvHead) {
-  const Case& c = GetParam();
-  const Cache cache(c, 15);
+  const auto& [c, kv_type] = GetParam();
+  const Cache cache(c, kv_type, 15);
   const int32_t group = c.heads / c.kv_heads;
   std::vector<float> out(cache.q.size(), -7.0F);
   reference::Attend(cache.shape, cache.q.data(), c.positions, 0, cache.pages.data(), c.kv_heads - 1,
@@ -190,27 +197,38 @@ TEST_P(AttendReference, WritesOnlyTheHeadsOfItsKvHead) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, AttendReference,
-                         ::testing::Values(Case{1, 1, 16, 33}, Case{4, 4, 32, 65},
-                                           Case{9, 3, 64, 97}, Case{8, 2, 80, 70},
-                                           Case{6, 1, 96, 40}, Case{4, 2, 128, 100},
-                                           Case{2, 1, 256, 64}, Case{1, 1, kMaxHeadDim, 3}),
-                         [](const auto& param) {
-                           const Case& c = param.param;
-                           return "heads" + std::to_string(c.heads) + "of" +
-                                  std::to_string(c.kv_heads) + "dim" + std::to_string(c.head_dim);
-                         });
-
-TEST(AttendReference, ReturnsTheOnlyValueForOneKey) {
-  const Cache cache({2, 1, 16, 1}, 16);
-  std::vector<float> out(cache.q.size());
-  cache.Attend(0, 1, out);
-  for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i], Rounded(cache.v[i % 16]));
+std::string NameOf(const ::testing::TestParamInfo<std::tuple<Case, KvType>>& info) {
+  const auto& [c, kv_type] = info.param;
+  return "heads" + std::to_string(c.heads) + "of" + std::to_string(c.kv_heads) + "dim" +
+         std::to_string(c.head_dim) + (kv_type == KvType::kF16 ? "_f16" : "_f32");
 }
 
-TEST(StoreKv, WritesTransposedKeysAndPlainValues) {
-  const AttentionShape shape = {4, 2, 16, 1.0F};
-  std::vector<uint16_t> page(static_cast<size_t>(KvPageBytes(shape) / 2), 0xabcd);
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, AttendReference,
+    ::testing::Combine(::testing::Values(Case{1, 1, 16, 33}, Case{4, 4, 32, 65}, Case{9, 3, 64, 97},
+                                         Case{8, 2, 80, 70}, Case{6, 1, 96, 40},
+                                         Case{4, 2, 128, 100}, Case{2, 1, 256, 64},
+                                         Case{1, 1, kMaxHeadDim, 3}),
+                       ::testing::Values(KvType::kF16, KvType::kF32)),
+    NameOf);
+
+TEST(AttendReference, ReturnsTheOnlyValueForOneKey) {
+  for (const KvType kv_type : {KvType::kF16, KvType::kF32}) {
+    const Cache cache({2, 1, 16, 1}, kv_type, 16);
+    std::vector<float> out(cache.q.size());
+    cache.Attend(0, 1, out);
+    for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i], Kept(kv_type, cache.v[i % 16]));
+  }
+}
+
+// Stores a token whose values f16 cannot hold into a page of T; keep(x) is what should stand there.
+template <typename T, typename Keep>
+void ExpectTransposedKeysAndPlainValues(KvType kv_type, Keep keep) {
+  constexpr T kUntouched{12345};
+  const AttentionShape shape = {4, 2, 16, 1.0F, kv_type};
+  ASSERT_EQ(KvTypeBytes(kv_type), int64_t{sizeof(T)});
+  ASSERT_EQ(KvPageBytes(shape), 2 * 2 * 16 * kKvPageTokens * int64_t{sizeof(T)});
+  std::vector<T> page(2 * 2 * 16 * kKvPageTokens, kUntouched);
   std::vector<float> k(32);
   std::vector<float> v(32);
   for (int i = 0; i < 32; ++i) {
@@ -223,13 +241,17 @@ TEST(StoreKv, WritesTransposedKeysAndPlainValues) {
   for (int head = 0; head < 2; ++head) {
     const int begin = head * 2 * 16 * kKvPageTokens;
     for (int d = 0; d < 16; ++d) {
-      EXPECT_EQ(page[begin + d * kKvPageTokens + kSlot], FloatToHalf(k[head * 16 + d]));
-      EXPECT_EQ(page[begin + 16 * kKvPageTokens + kSlot * 16 + d], FloatToHalf(v[head * 16 + d]));
+      EXPECT_EQ(page[begin + d * kKvPageTokens + kSlot], keep(k[head * 16 + d]));
+      EXPECT_EQ(page[begin + 16 * kKvPageTokens + kSlot * 16 + d], keep(v[head * 16 + d]));
       written += 2;
     }
   }
-  EXPECT_EQ(std::count(page.begin(), page.end(), 0xabcd),
-            static_cast<int64_t>(page.size()) - written);
+  EXPECT_EQ(std::count(page.begin(), page.end(), kUntouched), std::ssize(page) - written);
+}
+
+TEST(StoreKv, WritesTransposedKeysAndPlainValues) {
+  ExpectTransposedKeysAndPlainValues<uint16_t>(KvType::kF16, FloatToHalf);
+  ExpectTransposedKeysAndPlainValues<float>(KvType::kF32, [](float value) { return value; });
 }
 
 }  // namespace

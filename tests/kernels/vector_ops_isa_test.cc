@@ -233,16 +233,17 @@ TEST_P(VectorOpsTest, StoreKv) {
   ForKindsAndSeeds({Kind::kUsual, Kind::kAnyFinite}, [this](Kind kind, Random& random) {
     for (const int32_t head_dim : {1, 6, 8, 20, 64, 80, 128}) {
       for (const int32_t slot : {0, 13, 31}) {
-        SCOPED_TRACE(head_dim);
-        const AttentionShape shape{6, 3, head_dim, 1};
-        const std::vector<float> k = Values(kind, 3 * head_dim, random);
-        const std::vector<float> v = Values(kind, 3 * head_dim, random);
-        std::vector<int16_t> got = Output<int16_t>(KvPageBytes(shape) / 2);
-        std::vector<int16_t> expected = got;
-        table().store_kv(shape, k.data(), v.data(), reinterpret_cast<std::byte*>(got.data()), slot);
-        reference().store_kv(shape, k.data(), v.data(),
-                             reinterpret_cast<std::byte*>(expected.data()), slot);
-        ExpectSameBits(got, expected, "page");
+        for (const KvType kv_type : {KvType::kF16, KvType::kF32}) {
+          SCOPED_TRACE(head_dim);
+          const AttentionShape shape{6, 3, head_dim, 1, kv_type};
+          const std::vector<float> k = Values(kind, 3 * head_dim, random);
+          const std::vector<float> v = Values(kind, 3 * head_dim, random);
+          std::vector<std::byte> got = Output<std::byte>(KvPageBytes(shape));
+          std::vector<std::byte> expected = got;
+          table().store_kv(shape, k.data(), v.data(), got.data(), slot);
+          reference().store_kv(shape, k.data(), v.data(), expected.data(), slot);
+          EXPECT_EQ(got, expected);
+        }
       }
     }
   });
