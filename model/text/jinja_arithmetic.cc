@@ -165,7 +165,10 @@ Result<Value> Repeat(Heap& heap, const Value& value, Int times) {
     RETURN_IF_ERROR(heap.SpendText(size * count));
     std::string text;
     text.reserve(size * count);
-    for (size_t i = 0; i < count; ++i) text += value.text();
+    if (count > 0) text = value.text();
+    while (text.size() < size * count) {
+      text.append(text, 0, std::min(text.size(), size * count - text.size()));
+    }
     return heap.String(std::move(text), value.as<StringObject>().markup);
   }
   RETURN_IF_ERROR(heap.SpendBytes(size * count));

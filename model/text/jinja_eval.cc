@@ -192,17 +192,20 @@ Result<CallArguments> Renderer::EvalArguments(const Arguments& arguments) {
   if (!arguments.star_star) return values;
   ASSIGN_OR_RETURN(const Value star_star, Eval(*arguments.star_star));
   if (!star_star.is(Type::kDict)) return Fail("argument after ** must be a mapping");
-  for (const auto& [key, value] : star_star.as<DictObject>().entries) {
+  const size_t explicit_count = values.named.size();
+  const auto& entries = star_star.as<DictObject>().entries;
+  if (entries.size() > kMaxArguments) {
+    return Fail("a call with more than " + std::to_string(kMaxArguments) + " arguments");
+  }
+  for (const auto& [key, value] : entries) {
     if (!key.is(Type::kString)) return Fail("keywords must be strings");
-    for (const auto& [name, other] : values.named) {
+    for (size_t i = 0; i < explicit_count; ++i) {
       if (!heap_.Spend(1)) return heap_.Exhausted();
-      if (name == key.text())
-        return Fail("got multiple values for keyword argument '" + name + "'");
+      if (values.named[i].first == key.text()) {
+        return Fail("got multiple values for keyword argument '" + key.text() + "'");
+      }
     }
     values.named.emplace_back(key.text(), value);
-    if (values.named.size() > kMaxArguments) {
-      return Fail("a call with more than " + std::to_string(kMaxArguments) + " arguments");
-    }
   }
   return values;
 }

@@ -119,7 +119,9 @@ Result<Value> StrftimeNow(Renderer& renderer, const Value&, CallArguments& argum
       text += format[i];
       continue;
     }
-    const bool padding = format[i + 1] == '-' && i + 2 < format.size();
+    static constexpr std::string_view kFlags = "-_0^#";  // how to pad, and the case
+    const bool padding =
+        kFlags.find(format[i + 1]) != std::string_view::npos && i + 2 < format.size();
     const std::string directive = "%" + format.substr(i + 1, padding ? 2 : 1);
     i += directive.size() - 1;
     if (directive == "%f") {

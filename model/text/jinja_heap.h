@@ -31,13 +31,17 @@ class Heap {
   Error Exhausted() const;
   // Counts work on this many bytes and fails where that, or holding them, would exceed a limit.
   Status SpendBytes(size_t bytes);
-  // The same before a string of this size is built.
+  // Counts work that looks at every one of so many bytes.
+  Status SpendScan(size_t bytes);
+  // SpendBytes, before a string of this size is built.
   Status SpendText(size_t bytes);
 
   Result<Value> String(std::string text, bool markup = false);
   Result<Value> List(std::vector<Value> items) { return Sequence(Type::kList, std::move(items)); }
   Result<Value> Tuple(std::vector<Value> items) { return Sequence(Type::kTuple, std::move(items)); }
   Result<Value> EmptyDict();
+  // Null where the key is absent; fails for an unhashable one.
+  Result<const Value*> FindItem(const Value& dict, const Value& key);
   // Adds or replaces; fails for an unhashable key. Only while the dict is being made.
   Status SetItem(Value& dict, Value key, Value item);
   Result<Value> Undefined(std::string message);

@@ -18,12 +18,10 @@ Result<Value> View(Renderer& renderer, const Value& self, CallArguments& argumen
   return renderer.heap().Make<DictViewObject>(self, kind);
 }
 
-Result<Value> DictGet(Renderer&, const Value& self, CallArguments& arguments) {
+Result<Value> DictGet(Renderer& renderer, const Value& self, CallArguments& arguments) {
   ASSIGN_OR_RETURN(auto given, BindPositional("get", arguments, 1, 2));
-  if (!Hashable(given[0])) {
-    return Fail("unhashable type: '" + std::string(TypeName(given[0])) + "'");
-  }
-  if (const Value* found = self.as<DictObject>().Find(given[0])) return *found;
+  ASSIGN_OR_RETURN(const Value* found, renderer.heap().FindItem(self, given[0]));
+  if (found != nullptr) return *found;
   return given[1].missing() ? Value::None() : given[1];
 }
 

@@ -28,11 +28,12 @@ Result<bool> EqualItems(Heap& heap, const std::vector<Value>& a, const std::vect
   return true;
 }
 
-Result<bool> EqualDicts(Heap& heap, const DictObject& a, const DictObject& b) {
-  if (a.entries.size() != b.entries.size()) return false;
-  for (const auto& [key, value] : a.entries) {
+Result<bool> EqualDicts(Heap& heap, const Value& a, const Value& b) {
+  const auto& entries = a.as<DictObject>().entries;
+  if (entries.size() != b.as<DictObject>().entries.size()) return false;
+  for (const auto& [key, value] : entries) {
     if (!heap.Spend(1)) return heap.Exhausted();
-    const Value* other = b.Find(key);
+    ASSIGN_OR_RETURN(const Value* other, heap.FindItem(b, key));
     if (other == nullptr) return false;
     ASSIGN_OR_RETURN(const bool equal, Equal(heap, value, *other));
     if (!equal) return false;
@@ -47,7 +48,7 @@ Result<bool> ContainsText(Heap& heap, const Value& container, const Value& item)
   }
   const std::string& text = container.text();
   const std::string& wanted = item.text();
-  RETURN_IF_ERROR(heap.SpendBytes(text.size()));
+  RETURN_IF_ERROR(heap.SpendScan(text.size() + wanted.size()));
   return FindFirst(text, wanted) != std::string::npos;
 }
 
@@ -71,7 +72,7 @@ std::optional<size_t> Offset(Int index, size_t size) {
 
 // A string's code point as a string of its own.
 Result<Value> CodePointAt(Heap& heap, const StringObject& object, size_t index) {
-  if (!object.ascii()) RETURN_IF_ERROR(heap.SpendBytes(object.text.size()));
+  if (!object.ascii()) RETURN_IF_ERROR(heap.SpendScan(object.text.size()));
   const size_t begin = object.ascii() ? index : ByteOffset(object.text, index);
   size_t end = begin;
   NextCodePoint(object.text, end);
@@ -122,7 +123,7 @@ Result<SliceBounds> ResolveSlice(Int length, const Value& start, const Value& st
 Result<Value> SliceText(Heap& heap, const StringObject& object, const SliceBounds& bounds) {
   const std::string& text = object.text;
   if (bounds.count == 0) return heap.String("", object.markup);
-  RETURN_IF_ERROR(heap.SpendBytes(text.size()));
+  RETURN_IF_ERROR(object.ascii() && bounds.step == 1 ? OkStatus() : heap.SpendScan(text.size()));
   if (bounds.step == 1) {
     const auto first = static_cast<size_t>(bounds.start);
     const auto count = static_cast<size_t>(bounds.count);
@@ -196,7 +197,7 @@ Result<bool> Equal(Heap& heap, const Value& a, const Value& b) {
     }
     case Type::kList:
     case Type::kTuple: return EqualItems(heap, a.items(), b.items());
-    case Type::kDict: return EqualDicts(heap, a.as<DictObject>(), b.as<DictObject>());
+    case Type::kDict: return EqualDicts(heap, a, b);
     case Type::kRange: {
       const auto& x = a.as<RangeObject>();
       const auto& y = b.as<RangeObject>();
@@ -251,10 +252,8 @@ Result<bool> Contains(Heap& heap, const Value& container, const Value& item) {
   switch (container.type()) {
     case Type::kString: return ContainsText(heap, container, item);
     case Type::kDict: {
-      if (!Hashable(item)) {
-        return Fail("unhashable type: '" + std::string(TypeName(item)) + "'");
-      }
-      return container.as<DictObject>().Find(item) != nullptr;
+      ASSIGN_OR_RETURN(const Value* found, heap.FindItem(container, item));
+      return found != nullptr;
     }
     case Type::kRange:
       if (item.integral()) {
@@ -303,7 +302,7 @@ Result<Value> Subscript(Heap& heap, const Value& object, const Value& key) {
     }
     case Type::kDict: {
       if (!Hashable(key)) return Value();
-      const Value* found = object.as<DictObject>().Find(key);
+      ASSIGN_OR_RETURN(const Value* found, heap.FindItem(object, key));
       return found != nullptr ? *found : Value();
     }
     case Type::kRange: {
@@ -441,6 +440,7 @@ Result<std::vector<Value>> ToVector(Heap& heap, const Value& value) {
 Result<Value> Escape(Heap& heap, const Value& value) {
   if (value.is(Type::kString) && value.as<StringObject>().markup) return value;
   ASSIGN_OR_RETURN(const std::string text, ToText(heap, value));
+  RETURN_IF_ERROR(heap.SpendScan(text.size()));
   std::string out;
   for (const char c : text) {
     switch (c) {

@@ -1,8 +1,6 @@
 #include "model/text/jinja_scope.h"
 
-#include <array>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -74,37 +72,13 @@ unsigned FillMentions(Block& block) {
   return found;
 }
 
-struct Load {
-  enum class Kind { kParameter, kContext, kCopy, kUnset };
-  Kind kind = Kind::kUnset;
-};
-
 struct Function {
   int level = 0;
   size_t slot_count = 0;
 };
 
-// What is known of the names of one scope; `base` is the state before the branch that this one is
-// of.
-struct Symbols {
-  const Symbols* base = nullptr;
-  std::set<std::string, std::less<>> refs;
-  std::set<std::string, std::less<>> stores;
-  std::map<std::string, Load, std::less<>> loads;
-
-  bool HasRef(std::string_view name) const {
-    for (const Symbols* s = this; s != nullptr; s = s->base) {
-      if (s->refs.find(name) != s->refs.end()) return true;
-    }
-    return false;
-  }
-  bool HasStore(std::string_view name) const {
-    for (const Symbols* s = this; s != nullptr; s = s->base) {
-      if (s->stores.find(name) != s->stores.end()) return true;
-    }
-    return false;
-  }
-};
+// How a scope's own variable starts.
+enum class Load { kParameter, kContext, kCopy, kUnset };
 
 struct Frame {
   Frame(Frame* outer, Function* of) : parent(outer), function(of) {}
@@ -112,7 +86,7 @@ struct Frame {
   // The nearest scope that has the name as its own; null where the context is asked.
   Frame* Find(std::string_view name) {
     for (Frame* frame = this; frame != nullptr; frame = frame->parent) {
-      if (frame->symbols.HasRef(name)) return frame;
+      if (frame->own.find(name) != frame->own.end()) return frame;
     }
     return nullptr;
   }
@@ -127,20 +101,16 @@ struct Frame {
 
   Frame* const parent;
   Function* const function;
-  Symbols symbols;
+  std::map<std::string, Load, std::less<>> own;
   std::map<std::string, size_t> slots;
 };
 
 // Collects what a scope reads and assigns, in the order of the source; stops at inner scopes.
 class Analyzer {
  public:
-  explicit Analyzer(Frame& frame) : frame_(frame), symbols_(&frame.symbols) {}
+  explicit Analyzer(Frame& frame) : frame_(frame) {}
 
-  void Parameter(const std::string& name) {
-    symbols_->stores.insert(name);
-    symbols_->refs.insert(name);
-    symbols_->loads[name] = {Load::Kind::kParameter};
-  }
+  void Parameter(const std::string& name) { frame_.own[name] = Load::kParameter; }
 
   void Parameters(const Expr& target) {
     if (target.kind == ExprKind::kName) Parameter(target.name);
@@ -149,9 +119,7 @@ class Analyzer {
 
   void Read(const Expr& expr) {
     if (expr.kind == ExprKind::kName || expr.kind == ExprKind::kNamespaceItem) {
-      if (!symbols_->HasRef(expr.name) && frame_.FindOutside(expr.name) == nullptr) {
-        Define(expr.name, Load::Kind::kContext);
-      }
+      if (frame_.Find(expr.name) == nullptr) frame_.own[expr.name] = Load::kContext;
     }
     ForEachKid(expr, [this](const Expr& kid) { Read(kid); });
   }
@@ -171,20 +139,23 @@ class Analyzer {
   }
 
  private:
-  void Define(const std::string& name, Load::Kind kind) {
-    symbols_->refs.insert(name);
-    symbols_->loads[name] = {kind};
-  }
-
   void Store(const std::string& name) {
-    symbols_->stores.insert(name);
-    if (symbols_->HasRef(name)) return;
-    Define(name, frame_.FindOutside(name) != nullptr ? Load::Kind::kCopy : Load::Kind::kUnset);
+    if (frame_.own.find(name) != frame_.own.end()) return;
+    // A name that only a branch assigns may still be read as the context has it.
+    frame_.own[name] = frame_.FindOutside(name) != nullptr ? Load::kCopy
+                       : branches_ > 0                     ? Load::kContext
+                                                           : Load::kUnset;
   }
 
   void Statement(const Stmt& statement) {
     switch (statement.kind) {
-      case StmtKind::kIf: If(statement); break;
+      case StmtKind::kIf:
+        Read(*statement.value);
+        ++branches_;
+        Statements(statement.body);
+        Statements(statement.else_body);
+        --branches_;
+        break;
       case StmtKind::kMacro: Store(statement.name); break;
       case StmtKind::kWith:
         for (const ExprPtr& value : statement.values) Read(*value);
@@ -197,37 +168,8 @@ class Analyzer {
     }
   }
 
-  // A name that only some branches assign starts with what it meant before.
-  void If(const Stmt& statement) {
-    Read(*statement.value);
-    Symbols* const before = symbols_;
-    std::array<Symbols, 2> branches;
-    const Block* const blocks[] = {&statement.body, &statement.else_body};
-    for (size_t i = 0; i < branches.size(); ++i) {
-      branches[i].base = before;
-      symbols_ = &branches[i];
-      Statements(*blocks[i]);
-    }
-    symbols_ = before;
-    std::set<std::string> assigned;
-    for (Symbols& branch : branches) {
-      for (const std::string& name : branch.stores) {
-        if (!before->HasStore(name)) assigned.insert(name);
-      }
-    }
-    for (Symbols& branch : branches) {
-      before->refs.merge(branch.refs);
-      before->stores.merge(branch.stores);
-      for (auto& [name, load] : branch.loads) before->loads[name] = load;
-    }
-    for (const std::string& name : assigned) {
-      const bool outside = frame_.FindOutside(name) != nullptr;
-      before->loads[name] = {outside ? Load::Kind::kCopy : Load::Kind::kContext};
-    }
-  }
-
   Frame& frame_;
-  Symbols* symbols_;
+  int branches_ = 0;  // of conditions around the current statement
 };
 
 // Gives every name its slot, scope by scope.
@@ -255,14 +197,14 @@ class Resolver {
 
   static ScopeEntry Entry(Frame& frame) {
     ScopeEntry entry;
-    for (const auto& [name, load] : frame.symbols.loads) {
-      if (load.kind == Load::Kind::kParameter) continue;
+    for (const auto& [name, load] : frame.own) {
+      if (load == Load::kParameter) continue;
       SlotLoad action;
       action.slot = frame.Slot(name);
-      if (load.kind == Load::Kind::kContext) {
+      if (load == Load::kContext) {
         action.action = SlotLoad::Action::kContext;
         action.name = name;
-      } else if (load.kind == Load::Kind::kCopy) {
+      } else if (load == Load::kCopy) {
         action.action = SlotLoad::Action::kCopy;
         action.source = Reference(frame, *frame.FindOutside(name), name);
       }

@@ -57,7 +57,7 @@ class AttributePath {
 
 Result<Value> IgnoreCase(Heap& heap, const Value& value, bool case_sensitive) {
   if (case_sensitive || !value.is(Type::kString)) return value;
-  RETURN_IF_ERROR(heap.SpendText(value.text().size()));
+  RETURN_IF_ERROR(heap.SpendScan(value.text().size()));
   return heap.String(ToLower(value.text()));
 }
 

@@ -20,7 +20,7 @@ bool IsMarkup(const Value& self) { return self.as<StringObject>().markup; }
 template <std::string (*convert)(std::string_view)>
 Result<Value> Converted(Renderer& renderer, const Value& self, CallArguments& arguments) {
   ASSIGN_OR_RETURN([[maybe_unused]] const auto given, BindPositional("str", arguments, 0, 0));
-  RETURN_IF_ERROR(renderer.heap().SpendText(self.text().size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(self.text().size()));
   return renderer.heap().String(convert(self.text()), IsMarkup(self));
 }
 
@@ -28,7 +28,7 @@ Result<Value> Converted(Renderer& renderer, const Value& self, CallArguments& ar
 template <bool (*holds)(std::string_view)>
 Result<Value> Tested(Renderer& renderer, const Value& self, CallArguments& arguments) {
   ASSIGN_OR_RETURN([[maybe_unused]] const auto given, BindPositional("str", arguments, 0, 0));
-  RETURN_IF_ERROR(renderer.heap().SpendText(self.text().size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(self.text().size()));
   return Value::Bool(holds(self.text()));
 }
 
@@ -60,9 +60,9 @@ Result<Value> Strip(Renderer& renderer, const Value& self, CallArguments& argume
   if (!given[0].missing() && !given[0].none()) {
     if (!given[0].is(Type::kString)) return Fail("strip arg must be None or str");
     chars = given[0].text();
-    RETURN_IF_ERROR(renderer.heap().SpendText(chars->size()));
+    RETURN_IF_ERROR(renderer.heap().SpendScan(chars->size() * 8));
   }
-  RETURN_IF_ERROR(renderer.heap().SpendText(self.text().size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(self.text().size()));
   return renderer.heap().String(std::string(StripText(self.text(), chars, side)), IsMarkup(self));
 }
 
@@ -78,7 +78,7 @@ Result<Value> Split(Renderer& renderer, const Value& self, CallArguments& argume
     separator = given[0].text();
     if (separator->empty()) return Fail("empty separator");
   }
-  RETURN_IF_ERROR(renderer.heap().SpendText(self.text().size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(self.text().size()));
   const auto parts = from_right ? SplitTextFromRight(self.text(), separator, limit)
                                 : SplitText(self.text(), separator, limit);
   return ListOfTexts(renderer.heap(), parts, IsMarkup(self));
@@ -86,7 +86,7 @@ Result<Value> Split(Renderer& renderer, const Value& self, CallArguments& argume
 
 Result<Value> Lines(Renderer& renderer, const Value& self, CallArguments& arguments) {
   ASSIGN_OR_RETURN(const auto given, Bind("splitlines", arguments, {"keepends"}));
-  RETURN_IF_ERROR(renderer.heap().SpendText(self.text().size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(self.text().size()));
   return ListOfTexts(renderer.heap(), SplitLines(self.text(), Truthy(given[0])), IsMarkup(self));
 }
 
@@ -96,7 +96,7 @@ Result<Value> Partition(Renderer& renderer, const Value& self, CallArguments& ar
   ASSIGN_OR_RETURN(const std::string separator, TextArgument("partition", given[0], ""));
   if (separator.empty()) return Fail("empty separator");
   const std::string_view text = self.text();
-  RETURN_IF_ERROR(renderer.heap().SpendText(text.size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(text.size()));
   const size_t at = from_right ? FindLast(text, separator) : FindFirst(text, separator);
   std::string_view parts[3] = {text, "", ""};
   if (at != std::string_view::npos) {
@@ -123,7 +123,7 @@ struct Window {
 
 Result<Window> SelectWindow(Heap& heap, const Value& self, const Value& start, const Value& end) {
   const auto& object = self.as<StringObject>();
-  RETURN_IF_ERROR(heap.SpendText(object.text.size()));
+  RETURN_IF_ERROR(heap.SpendScan(object.text.size()));
   const auto length = static_cast<Int>(object.CodePoints());
   const auto bound = [length](const Value& value, Int absent) -> Result<Int> {
     if (value.missing() || value.none()) return absent;

@@ -185,7 +185,7 @@ Status AppendBounded(Heap& heap, std::string_view text, std::string& out) {
 
 Result<std::string> ReplaceText(Heap& heap, std::string_view text, std::string_view from,
                                 std::string_view to, Int limit) {
-  RETURN_IF_ERROR(heap.SpendText(text.size()));
+  RETURN_IF_ERROR(heap.SpendScan(text.size()));
   std::string out;
   size_t begin = 0;
   for (Int done = 0; limit < 0 || done < limit; ++done) {

@@ -33,7 +33,7 @@ template <std::string (*convert)(std::string_view)>
 Result<Value> Converted(Renderer& renderer, const Value& subject, CallArguments& arguments) {
   ASSIGN_OR_RETURN([[maybe_unused]] const auto given, Bind("filter", arguments, {}));
   ASSIGN_OR_RETURN(const Value text, SoftText(renderer.heap(), subject));
-  RETURN_IF_ERROR(renderer.heap().SpendText(text.text().size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(text.text().size()));
   return renderer.heap().String(convert(text.text()), IsMarkup(text));
 }
 
@@ -94,9 +94,9 @@ Result<Value> Trim(Renderer& renderer, const Value& subject, CallArguments& argu
   if (!given[0].missing() && !given[0].none()) {
     if (!given[0].is(Type::kString)) return Fail("strip arg must be None or str");
     chars = given[0].text();
-    RETURN_IF_ERROR(renderer.heap().SpendText(chars->size()));
+    RETURN_IF_ERROR(renderer.heap().SpendScan(chars->size() * 8));
   }
-  RETURN_IF_ERROR(renderer.heap().SpendText(text.text().size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(text.text().size()));
   return renderer.heap().String(std::string(StripText(text.text(), chars, Side::kBoth)),
                                 IsMarkup(text));
 }
@@ -131,7 +131,7 @@ Result<Value> Indent(Renderer& renderer, const Value& subject, CallArguments& ar
   }
   const bool first = Truthy(given[1]);
   const bool blank = Truthy(given[2]);
-  RETURN_IF_ERROR(heap.SpendText(subject.text().size() + 1));
+  RETURN_IF_ERROR(heap.SpendScan(subject.text().size() + 1));
   const std::string text = subject.text() + "\n";
   const auto lines = SplitLines(text, false);
   std::string out;
@@ -281,7 +281,7 @@ Result<Value> ToJsonFilter(Renderer& renderer, const Value& subject, CallArgumen
 Result<Value> FromJsonFilter(Renderer& renderer, const Value& subject, CallArguments& arguments) {
   ASSIGN_OR_RETURN([[maybe_unused]] const auto given, Bind("from_json", arguments, {}));
   ASSIGN_OR_RETURN(const std::string text, TextArgument("from_json", subject, ""));
-  RETURN_IF_ERROR(renderer.heap().SpendText(text.size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(text.size()));
   return FromJson(renderer.heap(), std::string_view(text));
 }
 
@@ -305,7 +305,7 @@ Result<Value> IntFilter(Renderer& renderer, const Value& subject, CallArguments&
     return FloatToInt(subject.number());
   }
   if (!subject.is(Type::kString)) return fallback;
-  RETURN_IF_ERROR(renderer.heap().SpendText(subject.text().size()));
+  RETURN_IF_ERROR(renderer.heap().SpendScan(subject.text().size()));
   ASSIGN_OR_RETURN(const auto whole, ParseInt(subject.text(), base));
   if (whole) return Value::Integer(*whole);
   const auto number = ParseFloat(subject.text());
@@ -318,7 +318,7 @@ Result<Value> FloatFilter(Renderer& renderer, const Value& subject, CallArgument
   if (subject.undefined()) return UndefinedError(subject);
   if (subject.numeric()) return Value::Float(subject.number());
   if (subject.is(Type::kString)) {
-    RETURN_IF_ERROR(renderer.heap().SpendText(subject.text().size()));
+    RETURN_IF_ERROR(renderer.heap().SpendScan(subject.text().size()));
     if (const auto number = ParseFloat(subject.text())) return Value::Float(*number);
   }
   return given[0].missing() ? Value::Float(0) : given[0];

@@ -12,9 +12,10 @@
 namespace shoal::jinja {
 namespace {
 
-constexpr size_t kSmallDict = 8;         // entries up to which a scan beats a search tree
-constexpr size_t kBytesPerStep = 256;    // copied or compared in about the time of one step
-constexpr size_t kDictEntryBytes = 160;  // an entry and its node in the index
+constexpr size_t kSmallDict = 8;             // entries up to which a scan beats a search tree
+constexpr size_t kBytesPerStep = 256;        // copied or compared in about the time of one step
+constexpr size_t kBytesScannedPerStep = 32;  // looked at one by one, or searched
+constexpr size_t kDictEntryBytes = 160;      // an entry and its node in the index
 
 int DepthOf(const Value& value) {
   switch (value.type()) {
@@ -106,8 +107,10 @@ bool KeyLess::operator()(const Value& a, const Value& b) const {
 }
 
 bool Hashable(const Value& value) {
+  constexpr size_t kMaxKeyParts = 1000;  // they are compared in every look-up
   if (value.is(Type::kTuple)) {
-    return std::all_of(value.items().begin(), value.items().end(), Hashable);
+    return value.as<SequenceObject>().parts <= kMaxKeyParts &&
+           std::all_of(value.items().begin(), value.items().end(), Hashable);
   }
   return !value.is(Type::kList) && !value.is(Type::kDict) && !value.is(Type::kDictView);
 }
@@ -169,6 +172,11 @@ Status Heap::SpendBytes(size_t bytes) {
   return OkStatus();
 }
 
+Status Heap::SpendScan(size_t bytes) {
+  if (!Spend(static_cast<int64_t>(bytes / kBytesScannedPerStep))) return Exhausted();
+  return OkStatus();
+}
+
 Status Heap::SpendText(size_t bytes) {
   if (bytes > TemplateLimits::kMaxOutputBytes) {
     return Fail("a text of more than " + std::to_string(TemplateLimits::kMaxOutputBytes) +
@@ -185,24 +193,41 @@ Result<Value> Heap::String(std::string text, bool markup) {
 Result<Value> Heap::Sequence(Type type, std::vector<Value> items) {
   RETURN_IF_ERROR(SpendBytes(items.size() * sizeof(Value)));
   int depth = 0;
-  for (const Value& item : items) depth = std::max(depth, DepthOf(item));
+  size_t parts = items.size();
+  for (const Value& item : items) {
+    depth = std::max(depth, DepthOf(item));
+    const bool nested = item.is(Type::kList) || item.is(Type::kTuple);
+    parts += nested ? item.as<SequenceObject>().parts : 0;
+    parts = std::min(parts, SequenceObject::kMostParts);
+  }
   if (depth >= TemplateLimits::kMaxNesting) {
     return Fail("a list nested deeper than " + std::to_string(TemplateLimits::kMaxNesting));
   }
-  return Value::Of(new SequenceObject(*this, type, std::move(items), depth + 1));
+  return Value::Of(new SequenceObject(*this, type, std::move(items), depth + 1, parts));
 }
 
 Result<Value> Heap::EmptyDict() { return Make<DictObject>(); }
 
-Status Heap::SetItem(Value& dict, Value key, Value item) {
+Result<const Value*> Heap::FindItem(const Value& dict, const Value& key) {
   if (!Hashable(key)) return Fail("unhashable type: '" + std::string(TypeName(key)) + "'");
+  // A look-up compares several keys.
+  constexpr size_t kComparisons = 8;
+  if (key.is(Type::kString) &&
+      !Spend(static_cast<int64_t>(key.text().size() * kComparisons / kBytesPerStep))) {
+    return Exhausted();
+  }
+  return dict.as<DictObject>().Find(key);
+}
+
+Status Heap::SetItem(Value& dict, Value key, Value item) {
+  ASSIGN_OR_RETURN(const Value* present, FindItem(dict, key));
   auto& object = dict.as<DictObject>();
   const int depth = std::max(DepthOf(key), DepthOf(item)) + 1;
   if (depth > TemplateLimits::kMaxNesting) {
     return Fail("a dict nested deeper than " + std::to_string(TemplateLimits::kMaxNesting));
   }
   object.depth = std::max(object.depth, depth);
-  if (const Value* present = object.Find(key)) {
+  if (present != nullptr) {
     const_cast<Value&>(*present) = std::move(item);
     return OkStatus();
   }

@@ -165,11 +165,16 @@ struct StringObject : Object {
 
 // A list or a tuple.
 struct SequenceObject : Object {
-  SequenceObject(Heap& owner, Type sequence_type, std::vector<Value> values, int nesting)
+  static constexpr size_t kMostParts = 1 << 30;
+
+  SequenceObject(Heap& owner, Type sequence_type, std::vector<Value> values, int nesting,
+                 size_t part_count)
       : Object(owner, sequence_type, values.capacity() * sizeof(Value)),
         items(std::move(values)),
+        parts(part_count),
         depth(nesting) {}
   const std::vector<Value> items;
+  const size_t parts;  // values in it at all depths, counted as often as they occur; or kMostParts
   const int depth;     // of containers nested in this one, itself included
   bool group = false;  // made by the groupby filter: has .grouper and .list
 };
@@ -193,7 +198,8 @@ struct DictObject : Object {
   int depth = 1;                                 // as in SequenceObject
 };
 
-// False for what Python cannot have as a key: lists, dicts, and tuples that hold them.
+// False for what Python cannot have as a key (lists, dicts, and tuples that hold them) and for
+// tuples of more than a thousand parts.
 bool Hashable(const Value& value);
 
 // dict.keys(), .values(), .items()
