@@ -22,6 +22,7 @@ import time
 import unittest
 
 DEADLINE_S = 90  # of whatever should take a second: the machine may be busy, the build instrumented
+REFUSED_S = 30  # of a message about bad input
 POLL_S = 0.01
 
 _paths = {}
@@ -33,6 +34,10 @@ def run_tests():
         sys.exit(f"usage: {sys.argv[0]} SHOAL_BINARY TEST_DATA_FOLDER [unittest's arguments]")
     _paths["binary"], _paths["data"] = (os.path.abspath(path) for path in sys.argv[1:3])
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
+
+
+def shoal_binary():
+    return _paths["binary"]
 
 
 def tiny_model(name):
@@ -115,7 +120,7 @@ class ShoalTestCase(unittest.TestCase):
     def run_shoal(self, *arguments, stdin="", deadline_s=DEADLINE_S, **environment):
         """The whole run of one command: exit code, stdout, stderr."""
         return subprocess.run(
-            [_paths["binary"], *map(str, arguments)],
+            [shoal_binary(), *map(str, arguments)],
             input=stdin,
             capture_output=True,
             text=True,
@@ -130,9 +135,9 @@ class ShoalTestCase(unittest.TestCase):
         self.assertEqual(done.returncode, 0, f"shoal {arguments}: {done.stderr}")
         return done.stdout
 
-    def assert_refused(self, *arguments, says, **options):
+    def assert_refused(self, *arguments, says, stdin="", **environment):
         """The command fails with exit code 1, prints no result, and names the cause on stderr."""
-        done = self.run_shoal(*arguments, **options)
+        done = self.run_shoal(*arguments, stdin=stdin, deadline_s=REFUSED_S, **environment)
         self.assertEqual(done.returncode, 1, f"shoal {arguments}: {done.stderr}")
         self.assertEqual(done.stdout, "", arguments)
         for part in [says] if isinstance(says, str) else says:
@@ -161,7 +166,7 @@ class ShoalProcess:
         # A file, so that nobody needs to read it for the process to go on.
         self._stderr = tempfile.TemporaryFile(dir=test.folder)
         self._popen = subprocess.Popen(
-            [_paths["binary"], *map(str, arguments)],
+            [shoal_binary(), *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -196,6 +201,11 @@ class ShoalProcess:
                 raise AssertionError(f"ended without a line: {self.errors()}")
             line += byte
         return line.decode()
+
+    def leave_after_first_byte(self):
+        """Closes the reading end of stdout once something has come."""
+        os.read(self._popen.stdout.fileno(), 1)
+        self._popen.stdout.close()
 
     def nodes(self):
         return node_pids(self.pid)

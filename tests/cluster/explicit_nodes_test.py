@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Proves nodes that a user starts by hand: `shoal node` on TCP and on Unix sockets, coordinators
+that come and go while the nodes stay, and the errors where node and coordinator do not fit together.
+"""
+
+import json
+import os
+import signal
+import socket
+import time
+
+from shoal_process import (
+    ShoalTestCase,
+    events,
+    golden,
+    is_running,
+    read_text,
+    real_model,
+    run_tests,
+    tiny_model,
+    wait_for,
+)
+
+UNREACHABLE_S = 15  # two attempts of 3 s, and what a busy machine adds
+RECOVERY_S = 30
+PROMPT = ["Name three fish.", "--max-tokens", 8, "--temperature", 0, "--json"]
+
+
+class ExplicitNodes(ShoalTestCase):
+    def logits(self, model, *arguments):
+        joined = ",".join(map(str, golden("qwen2")["tokens"]))
+        out = self.output_of("logits", model, "--tokens", joined, "--top", 1, *arguments)
+        return json.loads(out)["positions"]
+
+    def assert_logits_refused(self, *arguments, says):
+        command = ["logits", tiny_model("qwen2"), "--tokens", "1,2", *arguments]
+        return self.assert_refused(*command, says=says)
+
+    def test_two_nodes_answer_one_coordinator_after_the_other(self):
+        model = tiny_model("qwen2")
+        expected = self.logits(model)
+        first, a = self.start_node()
+        second, b = self.start_node("-t", 1)
+        for arguments in ([], ["--split", "1,3"], ["--prefill-chunk", 5]):
+            with self.subTest(arguments=arguments):
+                self.assertEqual(self.logits(model, "--node", a, "--node", b, *arguments), expected)
+        # The other order, one node alone, another model.
+        self.assertEqual(self.logits(model, "--node", b, "--node", a), expected)
+        self.assertEqual(self.logits(model, "--node", a), expected)
+        other = tiny_model("qwen3")
+        self.assertEqual(self.logits(other, "--node", a, "--node", b), self.logits(other))
+        for node in (first, second):
+            node.send(signal.SIGTERM)
+            self.assertEqual(node.wait(), 0)
+
+    def test_unix_sockets(self):
+        path = os.path.join(self.folder, "n.sock")
+        node, address = self.start_node(listen=f"unix:{path}")
+        self.assertEqual(address, f"unix:{path}")
+        model = tiny_model("qwen2")
+        self.assertEqual(self.logits(model, "--node", address), self.logits(model))
+        node.send(signal.SIGINT)
+        self.assertEqual(node.wait(), 0)
+        self.assertFalse(os.path.exists(path))
+
+    def test_run_over_nodes_gives_the_text_of_one_process(self):
+        model = real_model()
+        nodes = [part for _ in range(2) for part in ("--node", self.start_node()[1])]
+        texts = [
+            json.loads(self.output_of("run", model, *PROMPT, *where))["text"]
+            for where in ([], nodes, nodes)
+        ]
+        self.assertTrue(texts[0])
+        self.assertEqual(texts, [texts[0]] * 3)
+
+    def test_killed_coordinator_leaves_the_nodes_free_for_the_next(self):
+        model = real_model()
+        pairs = [self.start_node() for _ in range(2)]
+        nodes = [part for _, address in pairs for part in ("--node", address)]
+        server = self.start_server(model, *nodes)
+        expected = server.ask("Say hello.")
+        read_text(events(server.stream("Tell me a story.", max_tokens=1000)), 2)
+        server.process.send(signal.SIGKILL)
+        server.process.wait()
+        again = self.start_server(model, *nodes)
+        self.assertEqual(again.ask("Say hello."), expected)
+        self.assertTrue(all(is_running(node.pid) for node, _ in pairs))
+
+    def test_a_node_that_comes_back_is_taken_in_again(self):
+        (_, a), (second, b) = self.start_node(), self.start_node()
+        server = self.start_server(real_model(), "--node", a, "--node", b)
+        expected = server.ask("Say hello.")
+        stream = events(server.stream("Tell me a story.", max_tokens=1000))
+        read_text(stream, 2)
+        second.send(signal.SIGKILL)
+        self.assertIn(b, list(stream)[-1]["error"]["message"])
+        second.wait()
+        self.assertEqual(server.get("/health")[0], 503)
+        self.start_node(listen=b)
+        wait_for(server.is_ready, "/health says 200 again")
+        self.assertEqual(server.ask("Say hello."), expected)
+
+    def test_two_coordinators_at_once_do_not_mix(self):
+        # Either may win the nodes. The loser hears of it, and the server is there when both are done.
+        model = real_model()
+        nodes = [part for _ in range(2) for part in ("--node", self.start_node()[1])]
+        expected = json.loads(self.output_of("run", model, *PROMPT))["text"]
+        server = self.start_server(model, *nodes)
+        stream = events(server.stream("Tell me a story.", max_tokens=1000))
+        read_text(stream, 2)
+        newer = self.run_shoal("run", model, *PROMPT, *nodes)
+        if newer.returncode == 0:
+            self.assertEqual(json.loads(newer.stdout)["text"], expected)
+        else:
+            self.assertIn("another coordinator", newer.stderr)
+        last = list(stream)[-1]
+        self.assertTrue(last == "[DONE]" or "another coordinator" in last["error"]["message"], last)
+        wait_for(server.is_ready, "the server has its nodes again", RECOVERY_S)
+
+    def test_another_model_is_refused_by_identity(self):
+        _, address = self.start_node("--model", tiny_model("qwen3"))
+        said = self.assert_logits_refused("--node", address, says=["identity", "not the same model"])
+        self.assertIn(tiny_model("qwen3"), said)
+        # And one that is the same, under another name.
+        copy = os.path.join(self.folder, "copy.gguf")
+        with open(tiny_model("qwen2"), "rb") as file, open(copy, "wb") as to:
+            to.write(file.read())
+        _, address = self.start_node("--model", copy)
+        model = tiny_model("qwen2")
+        self.assertEqual(self.logits(model, "--node", address), self.logits(model))
+
+    def test_node_without_its_model_names_the_file(self):
+        missing = os.path.join(self.folder, "missing.gguf")
+        self.assert_refused("node", "--listen", "127.0.0.1:0", "--model", missing, says=missing)
+
+    def test_unreachable_node(self):
+        with socket.socket() as taken:  # bound and never listening: connections are refused
+            taken.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            started = time.monotonic()
+            self.assert_logits_refused("--node", address, says=address)
+            took_s = time.monotonic() - started
+            print(f"connection refused: error after {took_s:.1f} s")
+            self.assertLess(took_s, UNREACHABLE_S)
+
+    def test_peer_that_accepts_and_says_nothing(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            address = f"127.0.0.1:{silent.getsockname()[1]}"
+            started = time.monotonic()
+            self.assert_logits_refused("--node", address, says=address)
+            took_s = time.monotonic() - started
+            print(f"silent peer: error after {took_s:.1f} s")
+            self.assertLess(took_s, UNREACHABLE_S)
+
+    def test_addresses_that_are_none(self):
+        for address in ("here", "127.0.0.1", "127.0.0.1:99999", ":1", "127.0.0.1:x", "unix:"):
+            with self.subTest(address=address):
+                self.assert_logits_refused("--node", address, says="address")
+                self.assert_refused("node", "--listen", address, says="address")
+
+    def test_open_addresses_need_the_flag(self):
+        for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
+            with self.subTest(address=address):
+                says = [address, "--insecure-network"]
+                self.assert_refused("node", "--listen", address, says=says)
+        node, address = self.start_node("--insecure-network", listen="0.0.0.0:0")
+        self.assertTrue(address.startswith("0.0.0.0:"), address)
+        self.assertIn("unencrypted", node.errors())
+
+    def test_address_in_use(self):
+        for listen in ("127.0.0.1:0", f"unix:{self.folder}/n.sock"):
+            with self.subTest(listen=listen):
+                _, address = self.start_node(listen=listen)
+                self.assert_refused("node", "--listen", address, says=[address, "in use"])
+                model = tiny_model("qwen2")
+                self.assertEqual(self.logits(model, "--node", address), self.logits(model))
+
+    def test_splits_that_do_not_fit(self):
+        for split in ("1,1", "2,3", "4", "1,1,2"):
+            with self.subTest(split=split):
+                arguments = ["--local-nodes", 2, "--split", split]
+                self.assert_logits_refused(*arguments, says=["--split", "2 nodes", "4 layers"])
+
+    def test_more_nodes_than_layers(self):
+        self.assert_logits_refused("--local-nodes", 5, says=["5 nodes", "4 layers"])
+
+    def test_one_node_twice(self):
+        _, address = self.start_node()
+        self.assert_logits_refused("--node", address, "--node", address, says=[address, "twice"])
+
+
+if __name__ == "__main__":
+    run_tests()
