@@ -46,7 +46,7 @@ Status AddTensor(const TensorInfo& tensor, ModelShape& shape) {
 
 }  // namespace
 
-Result<ModelShape> ReadModelShape(const GgufFile& file) {
+Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type) {
   ASSIGN_OR_RETURN(const std::string_view architecture, file.String("general.architecture"));
   const std::string prefix = std::string(architecture) + ".";
   ASSIGN_OR_RETURN(const int64_t layers, BoundedInt(file, prefix + "block_count", kMaxLayers));
@@ -63,8 +63,7 @@ Result<ModelShape> ReadModelShape(const GgufFile& file) {
   shape.layer_weight_bytes.resize(static_cast<size_t>(layers));
   for (const TensorInfo& tensor : file.tensors()) RETURN_IF_ERROR(AddTensor(tensor, shape));
   if (shape.head_bytes == 0) shape.head_bytes = shape.embedding_bytes;  // tied
-  constexpr int64_t kHalfBytes = 2;
-  shape.kv_bytes_per_layer_token = 2 * kHalfBytes * kv_heads * head_dim;
+  shape.kv_bytes_per_layer_token = 2 * RowBytes(kv_type, kv_heads * head_dim);
   shape.activation_bytes_per_token = dim * static_cast<int64_t>(sizeof(float));
   return shape;
 }

@@ -7,9 +7,9 @@
 
 namespace shoal {
 
-// Bytes by layer from the tensors' names ("blk.N."), KV bytes from the metadata (f16). Errors: no
+// Bytes by layer from the tensors' names ("blk.N."), KV bytes from the metadata. Errors: no
 // architecture, layers or head counts in the file, or a tensor of a layer that does not exist.
-Result<ModelShape> ReadModelShape(const GgufFile& file);
+Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type);
 
 // The context length the model was trained for.
 Result<int32_t> ReadContextLength(const GgufFile& file);

@@ -28,8 +28,9 @@ Status ShardHost::OpenFile(const ShardRequest& request) {
 
 Status ShardHost::Load(const ShardRequest& request, LoadProgress* progress) {
   RETURN_IF_ERROR(OpenFile(request));
-  const bool same = stage_ != nullptr && stage_->options().range == request.layers &&
-                    kv_tokens_ == request.kv_tokens && stage_index_ == request.stage_index;
+  const bool same = stage_ != nullptr && loaded_.layers == request.layers &&
+                    loaded_.kv_tokens == request.kv_tokens && loaded_.kv_type == request.kv_type &&
+                    loaded_.stage_index == request.stage_index;
   if (same) {
     stage_->CloseAll();
     return OkStatus();
@@ -39,7 +40,9 @@ Status ShardHost::Load(const ShardRequest& request, LoadProgress* progress) {
   StageOptions options;
   options.range = request.layers;
   options.stage_index = request.stage_index;
-  options.kv_budget_bytes = config.KvBytesPerToken(request.layers.size()) * request.kv_tokens;
+  options.kv_type = request.kv_type;
+  options.kv_budget_bytes =
+      config.KvBytesPerToken(request.layers.size(), request.kv_type) * request.kv_tokens;
   const int64_t available = AvailableMemoryBytes();
   if (available > 0 && options.kv_budget_bytes > available) {
     return ResourceExhausted(fmt::format("KV for {} tokens needs {} MiB, this device has {} MiB",
@@ -47,8 +50,7 @@ Status ShardHost::Load(const ShardRequest& request, LoadProgress* progress) {
                                          available >> 20));
   }
   ASSIGN_OR_RETURN(stage_, Stage::Load(file_, config, options, kernels_, pool_, progress));
-  kv_tokens_ = request.kv_tokens;
-  stage_index_ = request.stage_index;
+  loaded_ = request;
   return OkStatus();
 }
 

@@ -23,7 +23,8 @@ struct ShardRequest {
   Sha256Digest model_identity{};  // QuickIdentity of the file
   LayerRange layers;
   int32_t stage_index = 0;
-  int64_t kv_tokens = 0;  // of all sessions together
+  int64_t kv_tokens = 0;                  // of all sessions together
+  TensorType kv_type = TensorType::kF16;  // or kF32
 };
 
 class ShardHost {
@@ -48,8 +49,7 @@ class ShardHost {
   ThreadPool& pool_;
   std::shared_ptr<const GgufFile> file_;  // shared with the stage
   Sha256Digest identity_{};
-  int64_t kv_tokens_ = 0;
-  int32_t stage_index_ = 0;
+  ShardRequest loaded_;  // what stage_ holds
   std::unique_ptr<Stage> stage_;
 };
 

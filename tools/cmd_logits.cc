@@ -126,6 +126,8 @@ Status Run(const Options& options) {
 
 void AddLogitsCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
+  // Other implementations' reference logits are computed with an f32 cache.
+  options->session.kv_type = TensorType::kF32;
   CLI::App* command = app.add_subcommand("logits", "Print the logits of given tokens as JSON");
   AddSessionOptions(*command, options->session);
   command->add_option("--tokens", options->tokens, "Token ids, e.g. 1,2,3")

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "kernels/isa.h"
+#include "model/gguf/gguf_file.h"
 #include "node/profiler.h"
 #include "node/service/node_service.h"
 #include "tools/commands.h"
@@ -34,6 +35,9 @@ Status Serve(Options& options) {
   ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::ChooseIsa(forced != nullptr ? forced : ""));
   ASSIGN_OR_RETURN(options.node.listen, ParseAddress(options.listen));
   if (options.node.threads == 0) options.node.threads = DefaultThreads();
+  if (!options.node.model_path.empty()) {
+    RETURN_IF_ERROR(GgufFile::Open(options.node.model_path));
+  }
   options.node.memory_limit_bytes = options.memory_limit_mib << 20;
   ASSIGN_OR_RETURN(const std::unique_ptr<NodeServer> server,
                    NodeServer::Start(options.node, kernels::TableFor(isa)));

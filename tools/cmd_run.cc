@@ -311,7 +311,8 @@ void AddRunCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("run", "Answer a prompt, or chat without one");
   AddSessionOptions(*command, options->session);
-  command->add_option("PROMPT", options->prompt, "What to answer (default: a chat on stdin)");
+  const CLI::Option* prompt =
+      command->add_option("PROMPT", options->prompt, "What to answer (default: a chat on stdin)");
   command
       ->add_option("--max-tokens", options->max_tokens,
                    "Of the answer (default: what the context holds)")
@@ -322,7 +323,11 @@ void AddRunCommand(CLI::App& app, int& exit_code) {
                     "Continue the prompt as it is, without the chat template");
   command->add_flag("--stages", options->stages, "Also show each stage and its share of the time");
   command->add_flag("--json", options->json, "Print one JSON object (needs PROMPT)");
-  command->callback([options, &exit_code] {
+  command->callback([options, prompt, &exit_code] {
+    if (prompt->count() > 0 && options->prompt.empty()) {
+      exit_code = Fail("run", InvalidArgument("PROMPT is empty; leave it out for a chat"));
+      return;
+    }
     if (options->json && options->prompt.empty()) {
       exit_code = Fail("run", InvalidArgument("--json needs a PROMPT"));
       return;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -28,7 +29,7 @@ struct Options {
   bool insecure_network = false;
 };
 
-Result<HttpServerOptions> ServerOptions(const Options& options, const TextModel& text) {
+Result<HttpServerOptions> ServerOptions(const Options& options) {
   ASSIGN_OR_RETURN(const Address address, ParseAddress(options.listen));
   if (address.is_unix()) return InvalidArgument("--listen: the HTTP server takes HOST:PORT");
   if (!address.is_local() && !options.insecure_network) {
@@ -40,7 +41,9 @@ Result<HttpServerOptions> ServerOptions(const Options& options, const TextModel&
   HttpServerOptions server;
   server.host = address.host == "localhost" ? "127.0.0.1" : address.host;
   server.port = address.port;
-  server.model_id = options.model_id.empty() ? text.name() : options.model_id;
+  server.model_id = options.model_id.empty()
+                        ? std::filesystem::path(options.session.model).stem().string()
+                        : options.model_id;
   server.created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
                               std::chrono::system_clock::now().time_since_epoch())
                               .count();
@@ -49,6 +52,7 @@ Result<HttpServerOptions> ServerOptions(const Options& options, const TextModel&
 
 Status Serve(const Options& options) {
   BlockTerminationSignals();
+  ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options));
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
   ProgressLine progress;
   std::unique_ptr<ModelSession> session;
@@ -60,7 +64,6 @@ Status Serve(const Options& options) {
                        progress.Show(line);
                      }));
     ASSIGN_OR_RETURN(text, TextModel::Load(session->file()));
-    ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options, *text));
     ASSIGN_OR_RETURN(server, HttpServer::Start(server_options, session->engine(), *text));
     progress.Clear();
     fmt::print(stderr, "{}", session->DescribeStages());
@@ -83,8 +86,7 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
   AddSessionOptions(*command, options->session);
   command->add_option("--listen", options->listen, "HOST:PORT (port 0: any)")
       ->capture_default_str();
-  command->add_option("--model-id", options->model_id,
-                      "Name in /v1/models (default: the model's own)");
+  command->add_option("--model-id", options->model_id, "Name in /v1/models (default: the file's)");
   command
       ->add_option("--sessions", options->session.sessions,
                    "Full contexts that fit in KV memory at once; more requests wait")

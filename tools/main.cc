@@ -1,12 +1,15 @@
 // The `shoal` command: reads the command line and runs one subcommand. Exit codes: 0 done, 1 failed
 // (stderr says why), 2 wrong usage, 130 interrupted.
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 
 #include "net/channel.h"
 #include "tools/commands.h"
 
 int main(int argc, char** argv) {
   constexpr int kWrongUsage = 2;
+  // Our own messages say what failed; gRPC's would come before them, in its own words.
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);
   CLI::App app{"Shoal runs one large language model across the devices you have."};
   app.name("shoal");
   app.set_version_flag("--version", shoal::BuildId());

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <future>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -21,6 +22,7 @@ namespace {
 
 constexpr int kReadyTimeoutMs = 10 * 60 * 1000;
 constexpr int kProgressMs = 100;
+constexpr int kMostLayers = 4096;
 constexpr int32_t kChunkInProcess = 256;
 constexpr int32_t kChunkOverNodes = 128;  // stages overlap from one chunk to the next
 
@@ -44,7 +46,7 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
   command
       .add_option("--split", options.split, "Layers of each node, e.g. 11,11,8 (default: planned)")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, kMostLayers));
   command
       .add_option("-t,--threads", options.threads,
                   "Threads on this machine; local nodes take turns with them (default: all CPUs)")
@@ -58,6 +60,10 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
       .add_option("--prefill-chunk", options.prefill_chunk,
                   "Tokens of a prompt in one step; changes speed, never the answer")
       ->check(CLI::Range(1, StepLimits::kMaxTokens));
+  command
+      .add_option("--kv-type", options.kv_type, "How keys and values are kept: f16 or f32 (exact)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, TensorType>{{"f16", TensorType::kF16}, {"f32", TensorType::kF32}}));
   command.add_option("--log-level", options.log_level,
                      "trace, debug, info, warn, error or off (on stderr)");
 }
@@ -82,7 +88,7 @@ Result<std::unique_ptr<ModelSession>> ModelSession::Open(
 Status ModelSession::FillDefaults() {
   // Reads everything that can be wrong with a model before any process is started.
   RETURN_IF_ERROR(ReadModelConfig(*file_));
-  ASSIGN_OR_RETURN(shape_, ReadModelShape(*file_));
+  ASSIGN_OR_RETURN(shape_, ReadModelShape(*file_, options_.kv_type));
   ASSIGN_OR_RETURN(const int32_t trained, ReadContextLength(*file_));
   if (options_.context == 0) options_.context = std::min(trained, SessionOptions::kDefaultContext);
   if (options_.context > trained) {
@@ -102,6 +108,11 @@ Status ModelSession::FillDefaults() {
                       options_.split.size(), sum, nodes, shape_.layers()));
     }
   }
+  for (auto node = options_.nodes.begin(); node != options_.nodes.end(); ++node) {
+    if (std::find(options_.nodes.begin(), node, *node) != node) {
+      return InvalidArgument(fmt::format("--node {} is given twice", *node));
+    }
+  }
   if (nodes > static_cast<size_t>(shape_.layers())) {
     return InvalidArgument(fmt::format("{} nodes cannot share {} layers: each needs at least one",
                                        nodes, shape_.layers()));
@@ -119,7 +130,9 @@ Status ModelSession::StartHere(const std::function<void(const std::string&)>& pr
   pool_ = std::make_unique<ThreadPool>(options_.threads);
   StageOptions stage;
   stage.range = {0, config.layers};
-  stage.kv_budget_bytes = config.KvBytesPerToken(config.layers) * KvTokens(options_);
+  stage.kv_type = options_.kv_type;
+  stage.kv_budget_bytes =
+      config.KvBytesPerToken(config.layers, options_.kv_type) * KvTokens(options_);
   LoadProgress loaded;
   std::future<Result<std::unique_ptr<Stage>>> loading = std::async(std::launch::async, [&] {
     return Stage::Load(file_, config, stage, kernels::TableFor(isa_), *pool_, &loaded);
@@ -155,6 +168,7 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
   mesh.shape = shape_;
   mesh.split = options_.split;
   mesh.kv_tokens = KvTokens(options_);
+  mesh.kv_type = options_.kv_type;
   mesh_ = std::make_unique<Mesh>(std::move(mesh), *engine_, clock_);
   std::future<Status> ready =
       std::async(std::launch::async, [this] { return mesh_->WaitReady(kReadyTimeoutMs); });

@@ -138,6 +138,7 @@ Result<std::shared_ptr<RemotePipeline>> Mesh::BringUp() {
   order.model_path = options_.model_path;
   order.model_identity = options_.model_identity;
   order.kv_tokens = options_.kv_tokens;
+  order.kv_type = options_.kv_type;
   ASSIGN_OR_RETURN(order.plan, MakePlan(descriptions));
   {
     const std::lock_guard lock(mutex_);

@@ -28,6 +28,7 @@ struct MeshOptions {
   ModelShape shape;
   std::vector<int32_t> split;  // layers of each node; empty: planned by measured speed and memory
   int64_t kv_tokens = 0;       // that all sessions together may hold
+  TensorType kv_type = TensorType::kF16;
 };
 
 class Mesh {

@@ -31,6 +31,12 @@ NodeLink::~NodeLink() {
   if (watch_thread_.joinable()) watch_thread_.join();
 }
 
+std::string NodeLink::label() const {
+  const std::string address = node_.address.ToString();
+  return node_.name == address ? "node " + address
+                               : fmt::format("node {} at {}", node_.name, address);
+}
+
 void NodeLink::Cancel() {
   const std::lock_guard lock(mutex_);
   cancelled_ = true;
@@ -39,7 +45,7 @@ void NodeLink::Cancel() {
 }
 
 Error NodeLink::Explain(const grpc::Status& status) const {
-  return FromGrpcStatus(status, fmt::format("node {} at {}", node_.name, node_.address.ToString()));
+  return FromGrpcStatus(status, label());
 }
 
 std::unique_ptr<grpc::ClientContext> NodeLink::MakeContext(int timeout_ms) {
@@ -54,8 +60,8 @@ std::unique_ptr<grpc::ClientContext> NodeLink::MakeContext(int timeout_ms) {
 Result<NodeDescription> NodeLink::Describe() {
   const auto wait = std::chrono::system_clock::now() + std::chrono::milliseconds(kConnectTimeoutMs);
   if (!channel_->WaitForConnected(wait)) {
-    return Unavailable(fmt::format("node {} at {}: no connection within {} ms; is it running?",
-                                   node_.name, node_.address.ToString(), kConnectTimeoutMs));
+    return Unavailable(
+        fmt::format("{}: no connection within {} ms; is it running?", label(), kConnectTimeoutMs));
   }
   const auto context = MakeContext(kDescribeTimeoutMs);
   v1::DescribeRequest request;
@@ -90,6 +96,7 @@ Status NodeLink::Prepare(const ShardOrder& order,
   request.set_layer_end(order.layers.end);
   request.set_stage_index(order.stage_index);
   request.set_kv_tokens(order.kv_tokens);
+  request.set_kv_type(static_cast<uint32_t>(order.kv_type));
   const auto reader = stub_->Prepare(context.get(), request);
   v1::PrepareProgress message;
   bool ready = false;
@@ -158,10 +165,9 @@ void NodeLink::WatchThreadMain() {
     }
   }
   const grpc::Status status = watch_->Finish();
-  on_gone_(
-      Unavailable(fmt::format("node {} at {} is gone: {}", node_.name, node_.address.ToString(),
-                              status.ok() ? "it left" : status.error_message())),
-      true);
+  on_gone_(Unavailable(fmt::format("{} is gone: {}", label(),
+                                   status.ok() ? "it left" : status.error_message())),
+           true);
 }
 
 }  // namespace shoal

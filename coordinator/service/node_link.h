@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/sha256.h"
+#include "model/gguf/tensor_type.h"
 #include "model/step/step.h"
 #include "net/address.h"
 #include "net/link_client.h"
@@ -44,6 +45,7 @@ struct ShardOrder {
   LayerRange layers;
   int32_t stage_index = 0;
   int64_t kv_tokens = 0;
+  TensorType kv_type = TensorType::kF16;
 };
 
 class NodeLink {
@@ -53,6 +55,7 @@ class NodeLink {
   ~NodeLink();
 
   const MeshNode& node() const { return node_; }
+  std::string label() const;  // "node NAME at ADDRESS", for messages
 
   // Waits a few seconds for the node to come up. Changes nothing on the node.
   Result<NodeDescription> Describe();

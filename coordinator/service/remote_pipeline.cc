@@ -52,7 +52,8 @@ Status RemotePipeline::PrepareAll(const std::function<void(const std::string&)>&
                      order_.model_identity,
                      {layers.begin, layers.end},
                      static_cast<int32_t>(stage),
-                     order_.kv_tokens};
+                     order_.kv_tokens,
+                     order_.kv_type};
     loading.push_back(std::async(std::launch::async, [&, stage, shard] {
       return node_of(stage).Prepare(shard, [&](int64_t done, int64_t total) {
         const std::lock_guard lock(progress_mutex);
@@ -151,8 +152,7 @@ void RemotePipeline::HeartbeatThreadMain() {
       node.SendHeartbeat();
       const int64_t silent_ms = (clock_.NowNs() - node.last_heard_ns()) / kNsPerMs;
       if (silent_ms > kSilenceMs) {
-        Lose(Unavailable(fmt::format("node {} at {} is gone: silent for {} ms", node.node().name,
-                                     node.node().address.ToString(), silent_ms)),
+        Lose(Unavailable(fmt::format("{} is gone: silent for {} ms", node.label(), silent_ms)),
              true);
       }
     }

@@ -28,6 +28,7 @@ struct PipelineOrder {
   Sha256Digest model_identity{};
   Plan plan;  // stage i runs on nodes[plan.stages[i].device]
   int64_t kv_tokens = 0;
+  TensorType kv_type = TensorType::kF16;
 };
 
 class RemotePipeline final : public Pipeline {

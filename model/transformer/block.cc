@@ -51,13 +51,13 @@ int32_t BlockRunner::MaxRows(const ModelConfig& config) {
       std::clamp<int64_t>(kBufferBytes / row_bytes / 16 * 16, 16, kMostRows));
 }
 
-BlockRunner::BlockRunner(const ModelConfig& config, const kernels::KernelTable& kernels,
-                         ThreadPool& pool, FormatSet formats)
+BlockRunner::BlockRunner(const ModelConfig& config, const kernels::AttentionShape& shape,
+                         const kernels::KernelTable& kernels, ThreadPool& pool, FormatSet formats)
     : config_(config),
       kernels_(kernels),
       pool_(pool),
       rope_(config.rope),
-      shape_{config.heads, config.kv_heads, config.head_dim, config.attention_scale},
+      shape_(shape),
       q_dim_(int64_t{config.heads} * config.head_dim),
       kv_dim_(int64_t{config.kv_heads} * config.head_dim),
       activations_(kernels, formats, MaxRows(config) * LongestInput(config)) {

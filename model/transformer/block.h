@@ -55,8 +55,8 @@ struct Batch {
 class BlockRunner {
  public:
   // Buffers for max_rows(config) tokens.
-  BlockRunner(const ModelConfig& config, const kernels::KernelTable& kernels, ThreadPool& pool,
-              FormatSet formats);
+  BlockRunner(const ModelConfig& config, const kernels::AttentionShape& shape,
+              const kernels::KernelTable& kernels, ThreadPool& pool, FormatSet formats);
 
   // How many tokens are computed at a time: limited so that buffers stay modest.
   static int32_t MaxRows(const ModelConfig& config);

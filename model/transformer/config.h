@@ -48,8 +48,9 @@ struct ModelConfig {
   bool qkv_bias = false;         // qwen2: q, k and v must have biases; elsewhere they may
   bool tied_embeddings = false;  // no output.weight: the head is the token embedding
 
-  int64_t KvBytesPerToken(int32_t layer_count) const {  // f16 keys and values
-    return int64_t{2} * 2 * layer_count * kv_heads * head_dim;
+  // Keys and values of one position, kept as `kv_type` (kF16 or kF32).
+  int64_t KvBytesPerToken(int32_t layer_count, TensorType kv_type) const {
+    return 2 * RowBytes(kv_type, int64_t{layer_count} * kv_heads * head_dim);
   }
 };
 

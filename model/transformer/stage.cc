@@ -27,7 +27,8 @@ constexpr int64_t kMostLogitsRows = 64;
 constexpr int64_t kEmbeddingRowsBetweenReleases = 512;
 
 struct Session {
-  Session(KvSession pages, const SessionOpen& open) : kv(std::move(pages)), sampling(open.sampling) {
+  Session(KvSession pages, const SessionOpen& open)
+      : kv(std::move(pages)), sampling(open.sampling) {
     history.prompt_tokens = open.prompt_tokens;
   }
 
@@ -62,8 +63,10 @@ FormatSet FormatsOf(const StageWeights& weights) {
   return formats;
 }
 
-kernels::AttentionShape AttentionShapeOf(const ModelConfig& config) {
-  return {config.heads, config.kv_heads, config.head_dim, config.attention_scale};
+kernels::AttentionShape AttentionShapeOf(const ModelConfig& config, TensorType kv_type) {
+  const bool f32 = kv_type == TensorType::kF32;
+  return {config.heads, config.kv_heads, config.head_dim, config.attention_scale,
+          f32 ? kernels::KvType::kF32 : kernels::KvType::kF16};
 }
 
 }  // namespace
@@ -78,8 +81,10 @@ struct Stage::State {
         kernels(table),
         pool(thread_pool),
         weights(std::move(stage_weights)),
-        kv(AttentionShapeOf(config), options.range.size(), options.kv_budget_bytes),
-        runner(config, kernels, pool, FormatsOf(weights)),
+        kv(AttentionShapeOf(config, options.kv_type), options.range.size(),
+           options.kv_budget_bytes),
+        runner(config, AttentionShapeOf(config, options.kv_type), kernels, pool,
+               FormatsOf(weights)),
         x(static_cast<size_t>(BlockRunner::MaxRows(config)) *
           static_cast<size_t>(config.model_dim)) {
     if (is_last()) {

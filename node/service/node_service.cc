@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <future>
 #include <utility>
 
@@ -31,6 +35,23 @@ Status CheckBuild(uint32_t protocol_version, const std::string& build) {
       fmt::format("the coordinator is '{}' with protocol {}, this node is '{}' with protocol {}: "
                   "both must be the same",
                   build, protocol_version, BuildId(), kProtocolVersion));
+}
+
+// gRPC takes a Unix socket away from whoever listens on it, so that is looked at before.
+Status CheckUnixSocket(const std::string& path) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  path.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return Unavailable(fmt::format("unix:{}: no socket: {}", path, std::strerror(errno)));
+  const bool answered = ::connect(fd, reinterpret_cast<sockaddr*>(&name), sizeof(name)) == 0;
+  ::close(fd);
+  if (answered) return Unavailable(fmt::format("unix:{} is in use by another process", path));
+  const std::string folder = path.substr(0, path.rfind('/') + 1);
+  if (::access(folder.c_str(), W_OK) != 0) {
+    return Unavailable(fmt::format("unix:{}: folder {}: {}", path, folder, std::strerror(errno)));
+  }
+  return OkStatus();
 }
 
 grpc::Status AsGrpc(const Status& status) {
@@ -90,6 +111,12 @@ Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request
     return InvalidArgument(
         fmt::format("kv_tokens {} is outside [1, {}]", request.kv_tokens(), kMaxKvTokens));
   }
+  const TensorTypeInfo* kv_type = FindTensorType(request.kv_type());
+  if (kv_type == nullptr ||
+      (kv_type->type != TensorType::kF16 && kv_type->type != TensorType::kF32)) {
+    return Unimplemented(
+        fmt::format("kv_type {}: expected F16 or F32", DescribeTensorType(request.kv_type())));
+  }
   if (options_.model_path.empty() && !options_.listen.is_local()) {
     return FailedPrecondition(
         "this node listens on a network and was started without --model: it opens no file that a "
@@ -99,6 +126,7 @@ Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request
   shard.layers = {request.layer_begin(), request.layer_end()};
   shard.stage_index = request.stage_index();
   shard.kv_tokens = request.kv_tokens();
+  shard.kv_type = kv_type->type;
   return shard;
 }
 
@@ -220,6 +248,7 @@ Result<std::unique_ptr<NodeServer>> NodeServer::Start(const NodeOptions& options
         "127.0.0.1 or a Unix socket, or accept the risk with --insecure-network",
         options.listen.ToString()));
   }
+  if (options.listen.is_unix()) RETURN_IF_ERROR(CheckUnixSocket(options.listen.unix_path));
   std::unique_ptr<NodeServer> node(new NodeServer);
   node->address_ = options.listen;
   node->service_ = std::make_unique<NodeService>(options, kernels);

@@ -36,7 +36,7 @@ TEST(ConfigTest, FillsInWhatIsMissing) {
   EXPECT_EQ(config.rope.base, 10000);
   EXPECT_EQ(config.rope.scaling, RopeScaling::kNone);
   EXPECT_TRUE(config.rope.frequency_factors.empty());
-  EXPECT_EQ(config.KvBytesPerToken(3), 3 * 2 * 2 * 4 * 64);
+  EXPECT_EQ(config.KvBytesPerToken(3, TensorType::kF16), 3 * 2 * 2 * 4 * 64);
 }
 
 TEST(ConfigTest, ReadsWhatIsThere) {

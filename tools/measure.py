@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Makes the figures of docs/benchmarks.md. Prints Markdown rows.
+
+usage: tools/measure.py SHOAL MODEL.gguf WHAT...    WHAT: peer nodes memory first-token (default: all)
+  peer         prefill and decode against llama.cpp in turns (needs: pip install llama-cpp-python)
+  nodes        three local nodes against one process, in turns
+  memory       resident size of each of three nodes against its shard and KV
+  first-token  time from the start of `shoal run --local-nodes 3` to the first byte of the answer
+Options: -t THREADS (2)  -p PROMPT_TOKENS (512)  -n DECODE_TOKENS (128)  --rounds N (5)
+"""
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+PEER = """
+import json, sys, time, ctypes, llama_cpp as L
+path, p, n, t = sys.argv[1], *map(int, sys.argv[2:5])
+quiet = L.llama_log_callback(lambda *x: None)
+L.llama_log_set(quiet, ctypes.c_void_p(0))
+m = L.llama_model_load_from_file(path.encode(), L.llama_model_default_params())
+c = L.llama_context_default_params()
+c.n_ctx, c.n_batch, c.n_ubatch, c.n_threads, c.n_threads_batch = p + n + 8, 2048, 512, t, t
+x = L.llama_init_from_model(m, c)
+vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(m))
+def run(ids):
+    assert L.llama_decode(x, L.llama_batch_get_one((L.llama_token * len(ids))(*ids), len(ids))) == 0
+    L.llama_synchronize(x)
+def clear(): L.llama_memory_clear(L.llama_get_memory(x), True)
+for warm in (1, 0):
+    clear(); a = time.perf_counter(); run([(7 * i + 13) % vocab for i in range(p)]); b = time.perf_counter()
+    clear(); run([1]); d = time.perf_counter()
+    for i in range(n): run([(11 * i + 5) % vocab])
+    e = time.perf_counter()
+print(json.dumps({"prefill": p / (b - a), "decode": n / (e - d)}))
+"""
+
+
+def last_json(command):
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def ours(a, *extra):
+    out = last_json([a.shoal, "bench", a.model, "-p", str(a.p), "-n", str(a.n), "-t", str(a.t),
+                     "-r", "1", "--json", *extra])
+    return {"prefill": out["prefill_tokens_per_s"], "decode": out["decode_tokens_per_s"]}
+
+
+def compare(a, name_a, run_a, name_b, run_b):
+    rounds = [(run_a(), run_b()) for _ in range(a.rounds)]
+    for what in ("prefill", "decode"):
+        ratio = sorted(x[what] / y[what] for x, y in rounds)
+        print(f"| {what}, {a.t} threads | {statistics.median(x[what] for x, _ in rounds):.1f} ({name_a}) "
+              f"| {statistics.median(y[what] for _, y in rounds):.1f} ({name_b}) "
+              f"| {statistics.median(ratio):.2f} ({ratio[0]:.2f} to {ratio[-1]:.2f}) |")
+
+
+def peer(a):
+    compare(a, "Shoal", lambda: ours(a), "llama.cpp",
+            lambda: last_json([sys.executable, "-c", PEER, a.model, str(a.p), str(a.n), str(a.t)]))
+
+
+def nodes(a):
+    compare(a, "3 nodes", lambda: ours(a, "--local-nodes", "3"), "1 process", lambda: ours(a))
+
+
+def children(pid):
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = open(f"/proc/{entry}/stat").read().rsplit(")", 1)[1].split()
+            if int(fields[1]) == pid:
+                found.append(int(entry))
+        except OSError:
+            pass
+    return sorted(found)
+
+
+def resident_kib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{pid}/status").read()).group(1))
+
+
+def memory(a):
+    """The nodes are looked at after a prompt of P tokens and N of answer, through the server."""
+    import http.client
+    server = subprocess.Popen([a.shoal, "serve", a.model, "--local-nodes", "3", "--listen", "127.0.0.1:0",
+                               "-t", str(a.t), "--log-level", "error"], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+    try:
+        port = int(re.search(r":(\d+)/v1", server.stdout.readline()).group(1))
+        stages = [server.stderr.readline() for _ in range(3)]
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        ids = [(7 * i + 13) % 1000 + 100 for i in range(a.p)]
+        body = json.dumps({"prompt": ids, "max_tokens": a.n, "temperature": 0})
+        connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        tokens = answer["usage"]["total_tokens"]
+        for line, pid in zip(stages, children(server.pid)):
+            layers = [int(x) for x in re.search(r"\[(\d+), (\d+)\)", line).groups()]
+            shard = int(re.search(r"(\d+) MiB", line).group(1))
+            print(f"| {line.split(':')[0]} | [{layers[0]}, {layers[1]}) | {shard} MiB | {tokens} tokens "
+                  f"| {resident_kib(pid) / 1024:.0f} MiB |")
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def first_token(a):
+    times = []
+    for _ in range(a.rounds):
+        begin = time.perf_counter()
+        run = subprocess.Popen([a.shoal, "run", a.model, "Name a fish.", "--local-nodes", "3", "--max-tokens",
+                                "4", "--temperature", "0", "-t", str(a.t)], stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+        run.stdout.read(1)
+        times.append(time.perf_counter() - begin)
+        run.communicate()
+    print(f"| first byte of the answer, 3 nodes | {statistics.median(times):.2f} s | {min(times):.2f} to "
+          f"{max(times):.2f} s over {a.rounds} runs |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shoal")
+    parser.add_argument("model")
+    parser.add_argument("what", nargs="*", default=[])
+    parser.add_argument("-p", type=int, default=512)
+    parser.add_argument("-n", type=int, default=128)
+    parser.add_argument("-t", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    a = parser.parse_args()
+    parts = {"peer": peer, "nodes": nodes, "memory": memory, "first-token": first_token}
+    for what in a.what or parts:
+        parts[what](a)
+
+
+main()
