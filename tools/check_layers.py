@@ -9,15 +9,14 @@ import sys
 LAYERS = {
     "base": [],
     "model/step": [],
-    "model/format": ["base"],
-    "kernels": ["base", "model/format"],
-    "model/gguf": ["base", "model/format"],
+    "kernels": ["base"],
+    "model/gguf": ["base"],
     "model/text": ["base", "model/gguf"],
-    "model/transformer": ["base", "kernels", "model/format", "model/gguf", "model/step"],
+    "model/transformer": ["base", "kernels", "model/gguf", "model/step"],
     "partitioner": ["base"],
     "proto": [],
     "net": ["base", "proto", "model/step"],
-    "node": ["base", "kernels", "model/format", "model/gguf", "model/step", "model/transformer"],
+    "node": ["base", "kernels", "model/gguf", "model/step", "model/transformer"],
     "node/service": ["base", "kernels", "model/gguf", "model/step", "model/transformer", "net", "node", "proto"],
     "coordinator": ["base", "model/gguf", "model/text", "model/step", "partitioner"],
     "coordinator/service": ["base", "model/gguf", "model/step", "partitioner", "net", "proto", "coordinator"],
@@ -25,6 +24,8 @@ LAYERS = {
     "tools": None,  # everything
     "tests": None,
 }
+# Single headers that a folder may include besides: the names and sizes of formats are needed on both sides.
+HEADERS = {"kernels": ["model/gguf/tensor_type.h"]}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
 
@@ -52,6 +53,8 @@ def main():
                 allowed = LAYERS[layer]
                 if target is None:
                     bad.append(f"{name}:{number}: \"{match.group(1)}\" is not a path from the root")
+                elif match.group(1) in HEADERS.get(layer, []):
+                    continue
                 elif allowed is not None and target != layer and target not in allowed:
                     bad.append(f"{name}:{number}: {layer} may not include {target} ({match.group(1)})")
     print("\n".join(bad + [f"{count} includes, {len(bad)} against the layer table"]))
