@@ -78,9 +78,10 @@ class TinyModels(SameBits):
                         tiny_model(name), expected["tokens"], "--greedy", count, *nodes
                     )
                     self.assertEqual(ours["greedy"], expected["greedy"])
+                    positions = zip(ours["positions"], expected["positions"], strict=True)
                     worst = max(
                         abs(a - b)
-                        for mine, theirs in zip(ours["positions"], expected["positions"], strict=True)
+                        for mine, theirs in positions
                         for a, b in zip(mine["logits"], theirs["logits"], strict=True)
                     )
                     print(f"{name} {nodes}: worst logit off by {worst:.2e}")

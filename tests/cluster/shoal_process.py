@@ -56,7 +56,7 @@ def real_model():
         cache, "shoal/models/SmolLM2-135M-Instruct.Q4_1.gguf"
     )
     if os.path.isfile(path):
-        return path
+        return os.path.abspath(path)
     message = f"no model at {path}: run tools/fetch_model.sh or set SHOAL_TEST_MODEL"
     if os.environ.get("SHOAL_REQUIRE_MODEL") == "1":
         raise AssertionError(message)
@@ -193,8 +193,8 @@ class ShoalProcess:
         line = b""
         end = time.monotonic() + deadline_s
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([self._popen.stdout], [], [], max(0, end - time.monotonic()))
-            if not ready:
+            left_s = max(0, end - time.monotonic())
+            if not select.select([self._popen.stdout], [], [], left_s)[0]:
                 raise AssertionError(f"no line within {deadline_s} s: {self.errors()}")
             byte = os.read(self._popen.stdout.fileno(), 1)
             if not byte:

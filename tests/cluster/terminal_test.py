@@ -24,7 +24,7 @@ from shoal_process import (
 
 CTRL_C = b"\x03"
 CTRL_D = b"\x04"
-PROMPT = "> "
+PROMPT = "\n> "
 GREEDY = ["--temperature", 0]
 STORY = "Write a very long story about the sea."  # far longer than what the tests wait for
 STATS = re.compile(
@@ -166,7 +166,7 @@ class Terminal(ShoalTestCase):
         shoal = self.start("-c", "128", "--max-tokens", "4")
         shoal.read_until(PROMPT)
         shoal.type("word " * 150 + "\n")
-        self.assertIn("the context length is 128", shoal.read_until("\n" + PROMPT))
+        self.assertIn("the context length is 128", shoal.read_until(PROMPT))
         shoal.type("Say hello.\n")
         shoal.read_until("hello.")
         self.assertRegex(shoal.read_until(PROMPT), STATS)
@@ -178,12 +178,12 @@ class Terminal(ShoalTestCase):
         shoal.read_until(STORY)
         shoal.read_until(" a")
         os.kill(node_pids(shoal.pid)["local-1"], signal.SIGKILL)
-        self.assertIn("local-1", shoal.read_until("\n" + PROMPT))
+        self.assertIn("local-1", shoal.read_until(PROMPT))
         # The chat goes on when the node is back.
         def answered():
             shoal.type("Say hello.\n")
             shoal.read_until("hello.")
-            return STATS.search(shoal.read_until("\n" + PROMPT))
+            return STATS.search(shoal.read_until(PROMPT))
 
         wait_for(answered, "an answer from the new node")
 
