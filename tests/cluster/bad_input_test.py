@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Proves that whatever a user gets wrong ends at once with exit code 1 (2: wrong usage), a message on
-stderr that names the thing, and nothing on stdout: no hang, no crash, no empty success.
+"""Proves that whatever a user gets wrong ends at once with exit code 1 (2: wrong usage), a message
+on stderr that names the thing, and nothing on stdout: no hang, no crash, no empty success.
 """
 
 import os
