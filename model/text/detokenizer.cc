@@ -4,9 +4,8 @@
 namespace shoal {
 
 std::string Detokenizer::Push(int32_t id) {
-  std::string_view bytes;
   const std::string token_bytes = tokenizer_.TokenBytes(id);
-  bytes = token_bytes;
+  std::string_view bytes = token_bytes;
   if (at_start_ && !bytes.empty()) {
     if (tokenizer_.adds_space_prefix() && bytes.front() == ' ') bytes.remove_prefix(1);
     at_start_ = false;
