@@ -1,6 +1,7 @@
 // Python's arithmetic on numbers, strings and sequences: the second half of jinja_ops.h.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "model/text/chat_template.h"
 #include "model/text/jinja_format.h"
@@ -158,6 +159,9 @@ Result<Value> AddSequences(Heap& heap, const Value& a, const Value& b) {
 Result<Value> Repeat(Heap& heap, const Value& value, Int times) {
   const size_t size =
       value.is(Type::kString) ? value.text().size() : value.items().size() * sizeof(Value);
+  if (times > std::numeric_limits<int64_t>::max() || times < std::numeric_limits<int64_t>::min()) {
+    return Fail("cannot fit 'int' into an index-sized integer");
+  }
   // Beyond this it fails below, whatever the limits; before, the product cannot overflow.
   constexpr Int kMost = Int{1} << 32;
   const size_t count = size == 0 ? 0 : static_cast<size_t>(std::clamp(times, Int{0}, kMost));

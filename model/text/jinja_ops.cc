@@ -372,7 +372,7 @@ IteratorObject::Source IterateText(Heap& heap, const Value& value) {
     if (offset >= object.text.size()) return Value();
     const size_t begin = offset;
     NextCodePoint(object.text, offset);
-    return heap.String(object.text.substr(begin, offset - begin), object.markup);
+    return heap.String(object.text.substr(begin, offset - begin));  // of Markup too
   };
 }
 

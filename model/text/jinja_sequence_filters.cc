@@ -315,9 +315,21 @@ Result<Value> Sum(Renderer& renderer, const Value& subject, CallArguments& argum
   }
 }
 
-Result<Value> Batch(Renderer& renderer, const Value& subject, CallArguments& arguments) {
-  Heap& heap = renderer.heap();
-  ASSIGN_OR_RETURN(const auto given, Bind("batch", arguments, {"linecount", "fill_with"}, 1));
+// An iterator over what `make` gives when the first item is asked for.
+template <typename Make>
+Result<Value> Generated(Heap& heap, Make make) {
+  return heap.Iterator([&heap, make, next = IteratorObject::Source()]() mutable -> Result<Value> {
+    if (!next) {
+      ASSIGN_OR_RETURN(std::vector<Value> items, make());
+      ASSIGN_OR_RETURN(const Value list, heap.List(std::move(items)));
+      ASSIGN_OR_RETURN(next, Iterate(heap, list));
+    }
+    return next();
+  });
+}
+
+Result<std::vector<Value>> Lines(Heap& heap, const Value& subject,
+                                 const std::vector<Value>& given) {
   ASSIGN_OR_RETURN(const Int size, IntArgument("batch", given[0], 0));
   ASSIGN_OR_RETURN(const std::vector<Value> items, ToVector(heap, subject));
   const bool fills = !given[1].missing() && !given[1].none();
@@ -338,14 +350,17 @@ Result<Value> Batch(Renderer& renderer, const Value& subject, CallArguments& arg
     ASSIGN_OR_RETURN(Value list, heap.List(std::move(line)));
     lines.push_back(std::move(list));
   }
-  ASSIGN_OR_RETURN(const Value list, heap.List(std::move(lines)));
-  ASSIGN_OR_RETURN(auto source, Iterate(heap, list));
-  return heap.Iterator(std::move(source));
+  return lines;
 }
 
-Result<Value> SliceFilter(Renderer& renderer, const Value& subject, CallArguments& arguments) {
+Result<Value> Batch(Renderer& renderer, const Value& subject, CallArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto given, Bind("batch", arguments, {"linecount", "fill_with"}, 1));
   Heap& heap = renderer.heap();
-  ASSIGN_OR_RETURN(const auto given, Bind("slice", arguments, {"slices", "fill_with"}, 1));
+  return Generated(heap, [&heap, subject, given] { return Lines(heap, subject, given); });
+}
+
+Result<std::vector<Value>> Columns(Heap& heap, const Value& subject,
+                                   const std::vector<Value>& given) {
   ASSIGN_OR_RETURN(const Int slices, IntArgument("slice", given[0], 0));
   ASSIGN_OR_RETURN(const std::vector<Value> items, ToVector(heap, subject));
   if (slices == 0) return Fail("integer division or modulo by zero");
@@ -363,9 +378,13 @@ Result<Value> SliceFilter(Renderer& renderer, const Value& subject, CallArgument
     ASSIGN_OR_RETURN(Value list, heap.List(std::move(part)));
     parts.push_back(std::move(list));
   }
-  ASSIGN_OR_RETURN(const Value list, heap.List(std::move(parts)));
-  ASSIGN_OR_RETURN(auto source, Iterate(heap, list));
-  return heap.Iterator(std::move(source));
+  return parts;
+}
+
+Result<Value> SliceFilter(Renderer& renderer, const Value& subject, CallArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto given, Bind("slice", arguments, {"slices", "fill_with"}, 1));
+  Heap& heap = renderer.heap();
+  return Generated(heap, [&heap, subject, given] { return Columns(heap, subject, given); });
 }
 
 Result<Value> Map(Renderer& renderer, const Value& subject, CallArguments& arguments) {

@@ -156,8 +156,6 @@ Result<Value> Truncate(Renderer& renderer, const Value& subject, CallArguments& 
   Heap& heap = renderer.heap();
   ASSIGN_OR_RETURN(const auto given,
                    Bind("truncate", arguments, {"length", "killwords", "end", "leeway"}));
-  if (subject.undefined()) return heap.String("");
-  if (!subject.is(Type::kString)) return Fail("truncate: expected a string");
   ASSIGN_OR_RETURN(const Int length, IntArgument("truncate", given[0], 255));
   ASSIGN_OR_RETURN(const std::string end, TextArgument("truncate", given[2], "..."));
   Int leeway = 5;
@@ -167,8 +165,9 @@ Result<Value> Truncate(Renderer& renderer, const Value& subject, CallArguments& 
   const auto end_length = static_cast<Int>(CodePointCount(end));
   if (length < end_length) return Fail("truncate: the length is less than that of the end");
   if (leeway < 0) return Fail("truncate: expected leeway >= 0");
-  const auto have = static_cast<Int>(subject.as<StringObject>().CodePoints());
+  ASSIGN_OR_RETURN(const Int have, Length(subject));
   if (have <= length || have - length <= leeway) return subject;
+  if (!subject.is(Type::kString)) return Fail("truncate: expected a string");
   const std::string& text = subject.text();
   RETURN_IF_ERROR(heap.SpendText(text.size()));
   std::string_view kept =

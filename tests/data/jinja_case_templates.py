@@ -377,6 +377,13 @@ l|batch(2)|list
 l|batch(2, 0)|list
 [1,2,3,4,5,6,7]|slice(3)|list
 [1,2,3,4,5,6,7]|slice(3, 'x')|list
+l|truncate(5)
+(html|safe)|list
+[(html|e)|first]
+(fl|slice(2)) is iterable
+fl|slice(2)|list
+fl|batch(2)|list
+'' * big
 l|random_filter
 l[0]
 l[-1]
