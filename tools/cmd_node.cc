@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -39,7 +40,7 @@ Status Serve(Options& options) {
     RETURN_IF_ERROR(GgufFile::Open(options.node.model_path));
   }
   options.node.memory_limit_bytes = options.memory_limit_mib << 20;
-  ASSIGN_OR_RETURN(const std::unique_ptr<NodeServer> server,
+  ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server,
                    NodeServer::Start(options.node, kernels::TableFor(isa)));
   if (!options.node.listen.is_local()) {
     spdlog::warn("{} is reachable from the network, unencrypted and open to anyone",
@@ -49,6 +50,15 @@ Status Serve(Options& options) {
   std::fflush(stdout);
   WaitForTermination(options.exit_with_stdin ? STDIN_FILENO : -1);
   spdlog::info("shutting down");
+  server.reset();
+  // The last of a coordinator's local nodes removes their folder, also where the coordinator was
+  // killed; for the others it is not empty yet.
+  if (options.exit_with_stdin && options.node.listen.is_unix()) {
+    std::error_code ignored;
+    const std::filesystem::path socket = options.node.listen.unix_path;
+    std::filesystem::remove(socket, ignored);
+    std::filesystem::remove(socket.parent_path(), ignored);
+  }
   return OkStatus();
 }
 

@@ -80,21 +80,22 @@ class Interrupter {
   void Watch(std::optional<SessionId> session) {
     const std::lock_guard lock(mutex_);
     session_ = session;
+    interrupted_ = false;
   }
-  bool interrupted() const { return interrupted_; }
 
  private:
   void OnSignal() {
     const std::lock_guard lock(mutex_);
     // Local nodes notice by themselves that this process is gone.
-    if (!session_ || interrupted_.exchange(true)) std::_Exit(kInterrupted);
+    if (!session_ || interrupted_) std::_Exit(kInterrupted);
+    interrupted_ = true;
     engine_.Cancel(*session_);
   }
 
   Engine& engine_;
-  std::mutex mutex_;  // guards session_
+  std::mutex mutex_;  // guards the next two
   std::optional<SessionId> session_;
-  std::atomic<bool> interrupted_{false};
+  bool interrupted_ = false;  // in this answer
   SignalListener listener_;
 };
 
@@ -124,27 +125,28 @@ class Conversation {
     if (!options.system.empty()) Add("system", options.system);
   }
 
-  // Answers `prompt`, printing as it goes, and remembers both.
+  // Answers `prompt`, printing as it goes, and remembers both; forgets what was refused.
   Result<Answer> Ask(const std::string& prompt) {
-    std::vector<int32_t> tokens;
-    if (options_.raw) {
-      tokens = text_.tokenizer().Encode(prompt, ParseSpecial::kYes);
+    if (options_.raw) return Generate(text_.tokenizer().Encode(prompt, ParseSpecial::kYes));
+    Add("user", prompt);
+    Result<Answer> answer = AnswerChat();
+    if (answer.ok()) {
+      Add("assistant", answer->text);
     } else {
-      Add("user", prompt);
-      ASSIGN_OR_RETURN(const std::string rendered,
-                       text_.RenderChat({{"messages", messages_}}, Today()));
-      tokens = text_.EncodeChat(rendered);
+      messages_.erase(messages_.size() - 1);
     }
-    Result<Answer> answer = Generate(std::move(tokens));
-    if (answer.ok() && !options_.raw) Add("assistant", answer->text);
     return answer;
   }
-
-  bool interrupted() const { return interrupter_.interrupted(); }
 
  private:
   void Add(const char* role, const std::string& content) {
     messages_.push_back({{"role", role}, {"content", content}});
+  }
+
+  Result<Answer> AnswerChat() {
+    ASSIGN_OR_RETURN(const std::string rendered,
+                     text_.RenderChat({{"messages", messages_}}, Today()));
+    return Generate(text_.EncodeChat(rendered));
   }
 
   Result<Answer> Generate(std::vector<int32_t> tokens) {

@@ -1,7 +1,9 @@
 // The `shoal` command: reads the command line and runs one subcommand. Exit codes: 0 done, 1 failed
 // (stderr says why), 2 wrong usage, 130 interrupted.
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <cstdlib>
+#include <string>
 
 #include "net/channel.h"
 #include "tools/commands.h"
@@ -25,6 +27,12 @@ int main(int argc, char** argv) {
   shoal::AddTokenizeCommand(app, exit_code);
   shoal::AddDetokenizeCommand(app, exit_code);
   shoal::AddRenderCommand(app, exit_code);
+  const std::string first = argc > 1 ? argv[1] : "";
+  const auto named = [&](const CLI::App* command) { return command->get_name() == first; };
+  if (!first.empty() && first[0] != '-' && app.get_subcommands(named).empty()) {
+    std::fprintf(stderr, "shoal: there is no command '%s'; see shoal --help\n", first.c_str());
+    return kWrongUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

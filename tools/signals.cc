@@ -41,7 +41,6 @@ int ReadSignal(int fd) {
 void BlockTerminationSignals() {
   const sigset_t set = TerminationSignals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
 }
 
 SignalListener::SignalListener(std::function<void(int)> on_signal)

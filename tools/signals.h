@@ -7,8 +7,8 @@
 
 namespace shoal {
 
-// Blocks the two signals in this thread and in every thread started after; SIGPIPE is ignored.
-// Called once, first thing in main of a command that uses SignalListener.
+// Blocks the two signals in this thread and in every thread started after. // Called once, first
+// thing in main of a command that uses SignalListener.
 void BlockTerminationSignals();
 
 class SignalListener {

@@ -21,8 +21,9 @@ constexpr int kPollMs = 200;  // how soon a request to stop is noticed
 // A user who waits for the first answer learns after this many attempts that a node is not there.
 constexpr int kMostFirstAttempts = 2;
 
-// Epochs begin at the wall clock, so that a coordinator that starts again is ahead of its old self.
-uint64_t FirstEpoch() {
+// Epochs follow the wall clock, so that a coordinator that starts again, or takes nodes back from
+// another one, is ahead of what they have seen.
+uint64_t ClockEpoch() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
@@ -35,11 +36,9 @@ bool MayPass(const Error& error) {
 }  // namespace
 
 Mesh::Mesh(MeshOptions options, Engine& engine, const Clock& clock)
-    : options_(std::move(options)),
-      engine_(engine),
-      clock_(clock),
-      next_epoch_(FirstEpoch()),
-      supervisor_([this] { SupervisorThreadMain(); }) {}
+    : options_(std::move(options)), engine_(engine), clock_(clock), epoch_(0), supervisor_([this] {
+        SupervisorThreadMain();
+      }) {}
 
 Mesh::~Mesh() {
   {
@@ -104,7 +103,7 @@ void Mesh::SupervisorThreadMain() {
 }
 
 void Mesh::Serve(const std::shared_ptr<RemotePipeline>& pipeline) {
-  const Epoch epoch{next_epoch_ - 1};
+  const Epoch epoch{epoch_};
   const auto stages = static_cast<int32_t>(options_.nodes.size());
   engine_.Attach(pipeline, {epoch, stages, options_.kv_tokens});
   pipeline->Start(engine_);
@@ -134,7 +133,8 @@ Result<std::shared_ptr<RemotePipeline>> Mesh::BringUp() {
     descriptions.push_back(std::move(description));
   }
   PipelineOrder order;
-  order.epoch = Epoch{next_epoch_++};
+  epoch_ = std::max(epoch_ + 1, ClockEpoch());
+  order.epoch = Epoch{epoch_};
   order.model_path = options_.model_path;
   order.model_identity = options_.model_identity;
   order.kv_tokens = options_.kv_tokens;

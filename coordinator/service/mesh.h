@@ -57,7 +57,7 @@ class Mesh {
   const MeshOptions options_;
   Engine& engine_;
   const Clock& clock_;
-  uint64_t next_epoch_;
+  uint64_t epoch_;  // the highest so far; the supervisor's alone
 
   mutable std::mutex mutex_;  // guards everything below
   std::condition_variable changed_;

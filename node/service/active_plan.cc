@@ -18,6 +18,9 @@ namespace {
 // Rows of logits are sent in messages of about this size, whatever the vocabulary.
 constexpr size_t kLogitsMessageBytes = 4 << 20;
 
+// A coordinator that plans anew closes its watch first; this long until that shows here.
+constexpr int kWatchEndMs = 1000;
+
 int64_t SteadyNowNs() { return SteadyClock().NowNs(); }
 
 template <typename T>
@@ -179,6 +182,7 @@ Status ActivePlan::ServeWatch(grpc::ServerContext& context, WatchServerStream& s
     const std::lock_guard lock(watch_mutex_);
     watch_ = nullptr;
     watch_context_ = nullptr;
+    unwatched_.notify_all();
   }
   End(std::nullopt);
   return OkStatus();
@@ -205,6 +209,12 @@ void ActivePlan::End(const std::optional<Error>& reason) {
   const std::lock_guard lock(mutex_);
   if (next_ != nullptr) next_->Cancel();
   for (grpc::ServerContext* context : contexts_) context->TryCancel();
+}
+
+bool ActivePlan::WaitUnwatched() {
+  std::unique_lock lock(watch_mutex_);
+  return unwatched_.wait_for(lock, std::chrono::milliseconds(kWatchEndMs),
+                             [this] { return watch_ == nullptr; });
 }
 
 bool ActivePlan::WaitIdle() {

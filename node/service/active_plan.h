@@ -50,6 +50,8 @@ class ActivePlan {
 
   // Ends the plan: cancels every link. With a reason, the coordinator is told through Watch first.
   void End(const std::optional<Error>& reason);
+  // Blocks until no coordinator watches the plan, a second at most; false if one still does.
+  bool WaitUnwatched();
   // Blocks until no link uses the stage, at most kCallTimeoutMs; false if one still does.
   bool WaitIdle();
 
@@ -75,6 +77,7 @@ class ActivePlan {
   LinkServerStream* results_ = nullptr;
 
   std::mutex watch_mutex_;  // guards the two below and writes; never taken with mutex_ held
+  std::condition_variable unwatched_;
   WatchServerStream* watch_ = nullptr;
   grpc::ServerContext* watch_context_ = nullptr;
 };

@@ -134,6 +134,13 @@ Status NodeService::Replace(Epoch epoch) {
   std::shared_ptr<ActivePlan> old;
   {
     const std::lock_guard lock(mutex_);
+    old = plan_;
+  }
+  if (old != nullptr && !old->WaitUnwatched()) {
+    return FailedPrecondition("this node is serving another coordinator");
+  }
+  {
+    const std::lock_guard lock(mutex_);
     if (epoch <= highest_epoch_) {
       return FailedPrecondition(fmt::format("epoch {} is over: this node has seen epoch {}",
                                             epoch.value, highest_epoch_.value));
