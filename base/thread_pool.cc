@@ -10,6 +10,12 @@ namespace {
 // short enough that two nodes that share a core hardly disturb each other.
 constexpr int kSpins = 1000;
 
+// The fields of ThreadPool::state_. The loop's number wraps around; a worker that sleeps through
+// exactly that many loops misses one, which costs nothing but its help.
+constexpr uint32_t kInsideMask = (1U << 15) - 1;
+constexpr uint32_t kOpen = 1U << 15;
+constexpr uint32_t kLoopShift = 16;
+
 inline void Pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -19,8 +25,7 @@ inline void Pause() {
 }
 
 // Returns when `value` is no longer `old`: spins first, then sleeps.
-template <typename T>
-void WaitWhileEqual(const std::atomic<T>& value, T old) {
+void WaitWhileEqual(const std::atomic<uint32_t>& value, uint32_t old) {
   for (int i = 0; i < kSpins; ++i) {
     if (value.load(std::memory_order_acquire) != old) return;
     Pause();
@@ -31,15 +36,16 @@ void WaitWhileEqual(const std::atomic<T>& value, T old) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  CHECK(threads >= 1, "a pool has at least the calling thread");
+  CHECK(threads >= 1 && static_cast<uint32_t>(threads) < kInsideMask,
+        "a pool has at least the calling thread, and fewer than its counter holds");
   workers_.reserve(static_cast<size_t>(threads - 1));
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { WorkerThreadMain(); });
 }
 
 ThreadPool::~ThreadPool() {
   stop_.store(true);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+  state_.fetch_add(1U << kLoopShift, std::memory_order_release);
+  state_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
@@ -52,13 +58,14 @@ void ThreadPool::Run(const Loop& loop) {
   }
   loop_ = loop;
   next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int32_t>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+  // No loop is open and nobody is inside: only the number is set.
+  state_.fetch_add((1U << kLoopShift) + kOpen, std::memory_order_release);
+  state_.notify_all();
   TakeParts();
-  for (int32_t busy = busy_.load(std::memory_order_acquire); busy != 0;
-       busy = busy_.load(std::memory_order_acquire)) {
-    WaitWhileEqual(busy_, busy);
+  state_.fetch_sub(kOpen, std::memory_order_acq_rel);
+  for (uint32_t state = state_.load(std::memory_order_acquire); (state & kInsideMask) != 0;
+       state = state_.load(std::memory_order_acquire)) {
+    WaitWhileEqual(state_, state);
   }
 }
 
@@ -71,14 +78,39 @@ void ThreadPool::TakeParts() {
   }
 }
 
+bool ThreadPool::Enter(uint32_t& seen) {
+  uint32_t state = state_.load(std::memory_order_acquire);
+  while (true) {
+    if (state >> kLoopShift == seen || (state & kOpen) == 0) {
+      seen = state >> kLoopShift;
+      return false;
+    }
+    if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) {
+      seen = state >> kLoopShift;
+      return true;
+    }
+  }
+}
+
+void ThreadPool::Leave() {
+  const uint32_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
+  const bool last_out = (before & kInsideMask) == 1 && (before & kOpen) == 0;
+  if (last_out) state_.notify_all();
+}
+
 void ThreadPool::WorkerThreadMain() {
   uint32_t seen = 0;
-  while (true) {
-    WaitWhileEqual(generation_, seen);
-    seen = generation_.load(std::memory_order_acquire);
-    if (stop_.load()) return;
-    TakeParts();
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+  while (!stop_.load()) {
+    if (Enter(seen)) {
+      TakeParts();
+      Leave();
+    }
+    // Others that enter and leave change the state, too: back to sleep until the number moves.
+    for (uint32_t state = state_.load(std::memory_order_acquire);
+         state >> kLoopShift == seen && !stop_.load();
+         state = state_.load(std::memory_order_acquire)) {
+      WaitWhileEqual(state_, state);
+    }
   }
 }
 

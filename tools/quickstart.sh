@@ -10,12 +10,12 @@ prompt=${1:-"Explain in two sentences why ships made of steel can float."}
 echo "==> 1/4 Debian packages"
 tools/install_deps.sh build
 echo "==> 2/4 building (several minutes the first time)"
-cmake --preset release -B build/quickstart -DSHOAL_TESTS=OFF >build-quickstart.log 2>&1 ||
+cmake --preset release -DSHOAL_TESTS=OFF >build-quickstart.log 2>&1 ||
   { cat build-quickstart.log; exit 1; }
 rm -f build-quickstart.log
-ninja -C build/quickstart shoal
+ninja -C build/release shoal
 echo "==> 3/4 model"
 model=$(tools/fetch_model.sh)
 echo "==> 4/4 three nodes answer: $prompt"
-build/quickstart/tools/shoal run "$model" "$prompt" --local-nodes 3 --max-tokens 120 \
+build/release/tools/shoal run "$model" "$prompt" --local-nodes 3 --max-tokens 120 \
   --temperature 0.2 --seed 1 --stages

@@ -9,7 +9,7 @@ echo "==> 2/5 model"
 SHOAL_TEST_MODEL=$(tools/fetch_model.sh)
 export SHOAL_TEST_MODEL SHOAL_REQUIRE_MODEL=1
 echo "==> 3/5 building"
-cmake --preset release
+cmake --preset release -DSHOAL_TESTS=ON
 ninja -C build/release
 echo "==> 4/5 the openai Python package, in a virtual environment for the tests alone"
 if [ ! -x build/venv/bin/python ]; then
