@@ -17,4 +17,5 @@ endif()
 
 if(SHOAL_TESTS)
   find_package(GTest REQUIRED)
+  find_package(rapidcheck REQUIRED)
 endif()

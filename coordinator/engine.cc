@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "base/log.h"
 
 namespace shoal {
@@ -15,8 +16,8 @@ struct Engine::Generation {
   bool logits = false;
   GenerationStats stats;
   int64_t start_ns = 0;
-  int64_t first_step_ns = 0;
-  int64_t first_token_ns = 0;
+  std::optional<int64_t> first_step_ns;
+  std::optional<int64_t> first_token_ns;
   int64_t last_token_ns = 0;
 };
 
@@ -79,12 +80,15 @@ void Engine::Attach(std::shared_ptr<Pipeline> pipeline, const PipelineLimits& li
 void Engine::OnResult(StepResult result) {
   const std::lock_guard lock(mutex_);
   if (status_.state != EngineState::kReady || result.epoch != epoch_) return;
+  if (steps_.count(result.id) == 0) {
+    spdlog::error("a result of step {}, which is not in flight, is ignored", result.id.value);
+    return;
+  }
   Deliver(result);
   if (result.last) {
     steps_.erase(result.id);
-    if (const Status done = scheduler_.OnStepDone(result.id); !done.ok()) {
-      spdlog::error("{}", done.error().message);
-    }
+    const Status done = scheduler_.OnStepDone(result.id);
+    CHECK(done.ok(), done.error().message);
   }
   Pump();
 }
@@ -109,7 +113,7 @@ void Engine::Pump() {
     for (const Slice& slice : step->slices) {
       sessions.push_back(slice.session);
       Generation& generation = generations_.at(slice.session);
-      if (generation.first_step_ns == 0) generation.first_step_ns = now_ns;
+      if (!generation.first_step_ns) generation.first_step_ns = now_ns;
     }
     const Status submitted = pipeline_->Submit(std::move(*step));
     if (!submitted.ok()) {
@@ -136,7 +140,7 @@ void Engine::Deliver(const StepResult& result) {
     const auto it = generations_.find(token.session);
     if (it == generations_.end()) continue;
     Generation& generation = it->second;
-    if (generation.first_token_ns == 0) generation.first_token_ns = now_ns;
+    if (!generation.first_token_ns) generation.first_token_ns = now_ns;
     generation.last_token_ns = now_ns;
     const std::vector<int32_t>& ends = generation.end_ids;
     if (std::find(ends.begin(), ends.end(), token.token) != ends.end()) {
@@ -174,11 +178,11 @@ void Engine::Finish(SessionId session, FinishReason reason, std::optional<Error>
   scheduler_.Remove(session);
   GenerationStats& stats = generation.stats;
   const int64_t now_ns = clock_.NowNs();
-  const int64_t first_step_ns = generation.first_step_ns ? generation.first_step_ns : now_ns;
+  const int64_t first_step_ns = generation.first_step_ns.value_or(now_ns);
   stats.queued_ns = first_step_ns - generation.start_ns;
-  if (generation.first_token_ns != 0) {
-    stats.prefill_ns = generation.first_token_ns - first_step_ns;
-    stats.decode_ns = generation.last_token_ns - generation.first_token_ns;
+  if (generation.first_token_ns) {
+    stats.prefill_ns = *generation.first_token_ns - first_step_ns;
+    stats.decode_ns = generation.last_token_ns - *generation.first_token_ns;
   }
   generation.sink->OnFinish(reason, error, stats);
 }

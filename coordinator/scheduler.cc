@@ -52,10 +52,11 @@ Status Scheduler::Add(SessionRequest request) {
   Session session;
   const int64_t wanted =
       std::min<int64_t>(prompt_tokens + request.max_tokens, options_.context_tokens);
-  if (RoundUpToGrant(wanted) > kv_tokens_) {
+  const int32_t grant = RoundUpToGrant(wanted);
+  if (grant > kv_tokens_) {
     return ResourceExhausted(
         fmt::format("the request needs KV memory for {} tokens, the devices have room for {}",
-                    wanted, kv_tokens_));
+                    grant, kv_tokens_));
   }
   const SessionId id = request.session;
   session.request = std::move(request);
