@@ -25,15 +25,21 @@ int32_t LayerCapacity(const PlanProblem& problem, size_t device) {
   return static_cast<int32_t>(std::clamp(layers, 0.0, static_cast<double>(model.layers())));
 }
 
-// Index of the device that is furthest below its exact share and may grow; -1 if none may.
-int FurthestBelow(const std::vector<double>& share, const std::vector<int32_t>& count,
-                  const std::vector<int32_t>& capacity) {
+// Index of the device that gets the next layer: the one furthest below its exact share, or, where
+// all that may grow have their share, the fastest of them (the largest share). -1 if none may grow.
+int NextToGrow(const std::vector<double>& share, const std::vector<int32_t>& count,
+               const std::vector<int32_t>& capacity) {
+  constexpr double kSlack = 1e-9;
   int best = -1;
+  double best_missing = 0;
   for (size_t i = 0; i < share.size(); ++i) {
     if (count[i] >= capacity[i]) continue;
-    if (best < 0 || share[i] - count[i] > share[static_cast<size_t>(best)] -
-                                              count[static_cast<size_t>(best)] + 1e-9) {
+    const double missing = std::max(0.0, share[i] - count[i]);
+    const bool as_full = missing <= kSlack && best_missing <= kSlack;
+    if (best < 0 || missing > best_missing + kSlack ||
+        (as_full && share[i] > share[static_cast<size_t>(best)] + kSlack)) {
       best = static_cast<int>(i);
+      best_missing = missing;
     }
   }
   return best;
@@ -51,24 +57,28 @@ class SpeedProportional final : public Strategy {
       return InvalidArgument(fmt::format(
           "{} devices cannot share {} layers: each needs at least one", devices, layers));
     }
-    double total_speed = 0;
+    double fastest = 0;
     for (const DeviceProfile& device : problem.devices) {
       if (!(device.weight_bytes_per_s > 0) || !std::isfinite(device.weight_bytes_per_s)) {
         return InvalidArgument(fmt::format("{}: a speed of {} bytes/s is not positive", device.name,
                                            device.weight_bytes_per_s));
       }
-      total_speed += device.weight_bytes_per_s;
+      fastest = std::max(fastest, device.weight_bytes_per_s);
+    }
+    double total = 0;  // in units of the fastest, so that no sum is infinite
+    for (const DeviceProfile& device : problem.devices) {
+      total += device.weight_bytes_per_s / fastest;
     }
     std::vector<double> share(devices);
     std::vector<int32_t> capacity(devices);
     std::vector<int32_t> count(devices, 1);
     for (size_t i = 0; i < devices; ++i) {
-      share[i] = layers * problem.devices[i].weight_bytes_per_s / total_speed;
+      share[i] = layers * (problem.devices[i].weight_bytes_per_s / fastest) / total;
       capacity[i] =
           std::max(1, LayerCapacity(problem, i));  // PlanForSplit refuses what is too much
     }
     for (auto placed = static_cast<int32_t>(devices); placed < layers; ++placed) {
-      const int next = FurthestBelow(share, count, capacity);
+      const int next = NextToGrow(share, count, capacity);
       if (next < 0) {
         return ResourceExhausted(
             fmt::format("the devices' memory has room for {} of {} layers with KV for {} tokens",
