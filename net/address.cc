@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace shoal {
@@ -16,6 +17,13 @@ Error BadAddress(std::string_view text, std::string_view why) {
   return InvalidArgument(
       fmt::format("address '{}': {}; expected HOST:PORT, [IPV6]:PORT or unix:/PATH",
                   text.substr(0, kMaxHostBytes), why));
+}
+
+// Whether a name or IP address could stand there: no spaces, control characters or brackets.
+bool IsHost(std::string_view host) {
+  if (host.empty() || host.size() > kMaxHostBytes) return false;
+  return std::all_of(host.begin(), host.end(),
+                     [](char c) { return c > ' ' && c < 0x7f && c != '[' && c != ']'; });
 }
 
 }  // namespace
@@ -39,6 +47,9 @@ Result<Address> ParseAddress(std::string_view text) {
     if (address.unix_path.empty() || address.unix_path[0] != '/') {
       return BadAddress(text, "the socket's path is not absolute");
     }
+    if (address.unix_path.find('\0') != std::string::npos) {
+      return BadAddress(text, "the path has a zero byte");
+    }
     if (address.unix_path.size() > kMaxUnixPathBytes) {
       return BadAddress(text, fmt::format("the path has {} bytes, the limit is {}",
                                           address.unix_path.size(), kMaxUnixPathBytes));
@@ -51,14 +62,17 @@ Result<Address> ParseAddress(std::string_view text) {
   const std::string_view port = text.substr(colon + 1);
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
+    if (host.find(':') == std::string_view::npos) {
+      return BadAddress(text, "brackets hold an IPv6 address");
+    }
   } else if (host.find(':') != std::string_view::npos) {
     return BadAddress(text, "an IPv6 address needs brackets");
   }
-  if (host.empty() || host.size() > kMaxHostBytes)
-    return BadAddress(text, "there is no valid host");
+  if (!IsHost(host)) return BadAddress(text, "there is no valid host");
   const auto parsed = std::from_chars(port.data(), port.data() + port.size(), address.port);
   if (port.empty() || parsed.ec != std::errc() || parsed.ptr != port.data() + port.size()) {
-    return BadAddress(text, fmt::format("the port '{}' is not in [0, 65535]", port));
+    return BadAddress(
+        text, fmt::format("the port '{}' is not in [0, 65535]", port.substr(0, kMaxHostBytes)));
   }
   address.host = host;
   return address;

@@ -67,6 +67,7 @@ Result<SamplingParams> SamplingFromMessage(const v1::SamplingMessage& message) {
   params.seed = message.seed();
   params.logprobs = message.logprobs();
   for (int i = 0; i < message.bias_tokens_size(); ++i) {
+    RETURN_IF_ERROR(CheckRange("sampling.bias_tokens", message.bias_tokens(i), 0, kMaxVocab));
     RETURN_IF_ERROR(CheckFinite("sampling.bias_values", message.bias_values(i), -kMost, kMost));
     params.logit_bias.emplace_back(message.bias_tokens(i), message.bias_values(i));
   }
@@ -111,6 +112,9 @@ Result<Slice> SliceFromMessage(const v1::SliceMessage& message) {
   if (message.tokens_size() != 0) {
     RETURN_IF_ERROR(CheckRange("slice.tokens count", message.tokens_size(), message.token_count(),
                                message.token_count()));
+  }
+  for (const int32_t token : message.tokens()) {
+    RETURN_IF_ERROR(CheckRange("slice.tokens", token, 0, kMaxVocab));
   }
   Slice slice;
   slice.session = SessionId{message.session()};
