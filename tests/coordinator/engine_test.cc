@@ -186,6 +186,9 @@ TEST_F(EngineTest, IgnoresResultsOfUnknownStepsAndOfStepsThatAreDone) {
   engine_.OnResult(unknown);
   unknown.last = false;
   engine_.OnResult(unknown);
+  StepResult of_another_epoch = Answer(step, 11);
+  of_another_epoch.epoch = Epoch{7};
+  engine_.OnResult(of_another_epoch);
   EXPECT_THAT(sink_->tokens, IsEmpty());
   engine_.OnResult(Answer(step, 12));
   engine_.OnResult(Answer(step, 13));

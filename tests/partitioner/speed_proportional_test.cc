@@ -62,6 +62,15 @@ TEST(SpeedProportional, SharesFollowSpeed) {
   EXPECT_THAT(Place(Problem(10, {1e12, 1e12, 1})), ElementsAre(5, 4, 1));  // at least one
 }
 
+// A device may report any speed; sums and products of these would be infinite, or nothing.
+TEST(SpeedProportional, SharesOfExtremeSpeedsAreNumbers) {
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  constexpr double kSmallest = std::numeric_limits<double>::denorm_min();
+  EXPECT_THAT(Place(Problem(30, {kLargest, kLargest, kLargest})), ElementsAre(10, 10, 10));
+  EXPECT_THAT(Place(Problem(30, {kSmallest, kSmallest})), ElementsAre(15, 15));
+  EXPECT_THAT(Place(Problem(30, {kSmallest, kLargest})), ElementsAre(1, 29));
+}
+
 TEST(SpeedProportional, WhatDoesNotFitMovesToTheFastestWithRoom) {
   PlanProblem problem = Problem(30, {1e9, 3e9, 2e9});
   problem.devices[1].memory_bytes = 6 * 1200;  // six layers with margin
