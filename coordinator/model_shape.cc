@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -66,6 +67,15 @@ Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type) {
   shape.kv_bytes_per_layer_token = 2 * RowBytes(kv_type, kv_heads * head_dim);
   shape.activation_bytes_per_token = dim * static_cast<int64_t>(sizeof(float));
   return shape;
+}
+
+Result<int32_t> ReadVocabSize(const GgufFile& file) {
+  const TensorInfo* embedding = file.FindTensor("token_embd.weight");
+  if (embedding == nullptr) return InvalidArgument("the model has no token_embd.weight");
+  if (embedding->rows() > INT32_MAX) {
+    return InvalidArgument(fmt::format("token_embd.weight has {} rows", embedding->rows()));
+  }
+  return static_cast<int32_t>(embedding->rows());
 }
 
 Result<int32_t> ReadContextLength(const GgufFile& file) {

@@ -11,6 +11,9 @@ namespace shoal {
 // architecture, layers or head counts in the file, or a tensor of a layer that does not exist.
 Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type);
 
+// How many tokens the model knows: the rows of its embedding.
+Result<int32_t> ReadVocabSize(const GgufFile& file);
+
 // The context length the model was trained for.
 Result<int32_t> ReadContextLength(const GgufFile& file);
 

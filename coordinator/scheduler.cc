@@ -45,6 +45,13 @@ Status Scheduler::Add(SessionRequest request) {
     return InvalidArgument(fmt::format("the prompt has {} tokens, the context length is {}",
                                        prompt_tokens, options_.context_tokens));
   }
+  if (options_.vocab_size > 0) {
+    for (const int32_t token : request.prompt) {
+      if (token >= 0 && token < options_.vocab_size) continue;
+      return InvalidArgument(fmt::format("token {} of the prompt is outside the vocabulary of {}",
+                                         token, options_.vocab_size));
+    }
+  }
   if (queued() >= options_.max_queued) {
     return ResourceExhausted(fmt::format("{} requests are waiting already, the limit is {}",
                                          queued(), options_.max_queued));

@@ -24,6 +24,7 @@ namespace shoal {
 
 struct SchedulerOptions {
   int32_t context_tokens = 0;       // the most a session may hold
+  int32_t vocab_size = 0;           // prompt tokens are below it; 0: not checked
   int32_t prefill_chunk = 128;      // tokens of one prompt in one step
   int32_t step_token_budget = 256;  // tokens of all slices of one step
   int32_t max_running = 32;         // sessions that hold KV memory

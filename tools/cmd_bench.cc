@@ -69,9 +69,7 @@ Result<GenerationStats> Generate(Engine& engine, std::vector<int32_t> prompt, in
 }
 
 Result<Speeds> Measure(ModelSession& session, const Options& options, ProgressLine& progress) {
-  const TensorInfo* embedding = session.file().FindTensor("token_embd.weight");
-  if (embedding == nullptr) return InvalidArgument("the model has no token_embd.weight");
-  const auto vocab_size = static_cast<int32_t>(embedding->rows());
+  ASSIGN_OR_RETURN(const int32_t vocab_size, ReadVocabSize(session.file()));
   Speeds speeds;
   for (int round = 0; round <= options.rounds; ++round) {  // the first warms up and is not counted
     progress.Show(fmt::format("round {} of {}", round, options.rounds));

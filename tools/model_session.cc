@@ -77,6 +77,7 @@ Result<std::unique_ptr<ModelSession>> ModelSession::Open(
   const SessionOptions& filled = session->options_;
   SchedulerOptions scheduler;
   scheduler.context_tokens = filled.context;
+  ASSIGN_OR_RETURN(scheduler.vocab_size, ReadVocabSize(*session->file_));
   scheduler.prefill_chunk = filled.prefill_chunk;
   scheduler.step_token_budget = std::max(scheduler.step_token_budget, filled.prefill_chunk);
   session->engine_ = std::make_unique<Engine>(scheduler, session->clock_);

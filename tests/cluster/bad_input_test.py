@@ -175,7 +175,14 @@ class Usage(ShoalTestCase):
         self.assert_wrong_usage()
         self.assert_wrong_usage("fly", says="fly")
         for command in SUBCOMMANDS:
-            self.assert_wrong_usage(command, "--no-such-flag", says="--no-such-flag")
+            # What is required comes first, so that the flag is all that is wrong.
+            required = {
+                "node": [],
+                "render": ["--template", "file", "--jsonl"],
+                "detokenize": ["model", "--jsonl"],
+                "logits": ["model", "--tokens", 1],
+            }.get(command, ["model"])
+            self.assert_wrong_usage(command, *required, "--no-such-flag", says="--no-such-flag")
         for command in ("run", "serve", "bench", "inspect", "logits", "tokenize", "detokenize"):
             self.assert_wrong_usage(command, says="MODEL")
         model = tiny_model("qwen2")
