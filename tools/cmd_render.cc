@@ -61,7 +61,7 @@ Status Run(const Options& options) {
                                          : Result<std::string>(chat_template.error());
     const nlohmann::json answer =
         text.ok() ? nlohmann::json(text.value()) : nlohmann::json{{"error", text.error().message}};
-    std::cout << answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n'
+    std::cout << answer.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) << '\n'
               << std::flush;
   }
   if (!std::cout) return InternalError("cannot write the output");

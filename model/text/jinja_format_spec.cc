@@ -76,9 +76,10 @@ Result<std::string> Assemble(Heap& heap, bool negative, std::string prefix, std:
 }
 
 std::string DigitsOf(unsigned __int128 value, unsigned base, bool upper) {
+  const std::string_view symbols = upper ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string digits;
   do {
-    digits += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[static_cast<size_t>(value % base)];
+    digits += symbols[static_cast<size_t>(value % base)];
     value /= base;
   } while (value != 0);
   std::reverse(digits.begin(), digits.end());
