@@ -19,7 +19,7 @@ check_headers() {
   cmake --preset release >/dev/null
   ninja -C build/release shoal_proto >/dev/null
   sources | grep '\.h$' | xargs -P "$(nproc)" -I{} \
-    g++ -std=c++20 -fsyntax-only -I. -Ibuild/release -Wno-pragma-once-outside-header -x c++ {}
+    g++ -std=c++20 -fsyntax-only -Wall -Wextra -I. -Ibuild/release -include {} -x c++ /dev/null
 }
 
 sanitize() {  # sanitize PRESET CTEST-ARGUMENTS...
@@ -36,13 +36,14 @@ check_asan() {
 
 check_tsan() { sanitize tsan -LE 'grpc|slow'; }
 
-# Every command of the README's shell blocks, but the test command (the caller's own) and those that
-# run until they are interrupted.
+# Every command of the README's `sh` blocks but the test command, which is the caller's own. (Blocks
+# marked `console` run until they are interrupted, or need other machines.)
 check_readme() {
-  awk '/^```sh/ {inside = 1; next} /^```/ {inside = 0} inside' README.md | grep -v '^#' |
-    grep -v -e '^tools/test.sh' -e '^git clone' -e ' serve ' -e '^curl ' -e '^shoal node' >build/readme-commands.sh
+  mkdir -p build
+  awk '/^```sh/ {inside = 1; next} /^```/ {inside = 0} inside' README.md |
+    grep -v '^tools/test.sh' >build/readme-commands.sh
   echo "    commands:" && sed 's/^/      /' build/readme-commands.sh
-  PATH=$PWD/build/release/tools:$PATH bash -euo pipefail build/readme-commands.sh </dev/null
+  bash -euo pipefail build/readme-commands.sh </dev/null
 }
 
 for step in "${steps[@]}"; do

@@ -189,6 +189,12 @@ std::string_view ReasonName(FinishReason reason) {
   return "error";
 }
 
+// What is said on stderr afterwards comes after the answer.
+void EndLine() {
+  std::puts("");
+  std::fflush(stdout);
+}
+
 void PrintStats(const GenerationStats& stats, bool stages) {
   const int32_t decoded = std::max(0, stats.answer_tokens - 1);
   fmt::print(stderr, "[prefill {} tokens, {:.0f} tokens/s; decode {} tokens, {:.1f} tokens/s]\n",
@@ -223,7 +229,7 @@ Result<int> AnswerOnce(Conversation& conversation, const Options& options) {
   if (options.json) {
     PrintJson(answer);
   } else {
-    std::puts("");
+    EndLine();
     PrintStats(answer.ending.stats, options.stages);
   }
   if (answer.ending.error) return *answer.ending.error;
@@ -253,7 +259,7 @@ Result<int> Chat(Conversation& conversation, const Options& options) {
       if (!terminal) return 1;
       continue;
     }
-    std::puts("");
+    EndLine();
     PrintStats(answer->ending.stats, options.stages);
     if (answer->ending.error) {
       Fail("run", *answer->ending.error);
