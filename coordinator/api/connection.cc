@@ -22,6 +22,7 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 
 constexpr size_t kReadBytes = 16 << 10;
+constexpr int kSendBufferBytes = 128 << 10;
 
 std::string ToString(boost::beast::string_view view) { return {view.data(), view.size()}; }
 
@@ -31,6 +32,8 @@ void SetSocketOptions(asio::ip::tcp::socket& socket, const HttpTimeouts& timeout
   error_code ignored;
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
   socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  // What a client does not read waits here, where it is bounded and the deadline sees it.
+  socket.set_option(asio::socket_base::send_buffer_size(kSendBufferBytes), ignored);
 #ifdef __linux__
   constexpr int kIdleS = 30, kIntervalS = 10, kProbes = 3;
   const auto set = [&](int option, unsigned value) {

@@ -438,14 +438,27 @@ TEST_F(ApiServerTest, AClientThatLeavesAnEndlessStreamFreesItsSession) {
   EXPECT_TRUE(Busy(0, 0));
 }
 
-TEST_F(ApiServerTest, AClientThatDoesNotReadIsDropped) {
+TEST_F(ApiServerTest, AClientThatDoesNotReadIsDroppedWhenTooMuchWaits) {
   scheduler_.context_tokens = 1 << 20;
-  options_.timeouts.write = 200ms;
+  options_.timeouts.write = std::chrono::hours(1);
   StartServer();
   HttpTestClient client(port(), 4096);
   client.SendRequest("POST", "/v1/chat/completions",
                      ChatBody("endless", "\"stream\": true, \"max_tokens\": 1000000"));
   client.ReadUntil("Hello");
+  EXPECT_TRUE(Busy(0, 0));
+}
+
+TEST_F(ApiServerTest, AClientThatDoesNotReadIsDroppedAfterATime) {
+  scheduler_.context_tokens = 1 << 14;
+  options_.default_max_tokens = 0;
+  options_.timeouts.write = 200ms;
+  StartServer();
+  // About 700 kB of chunks: more than the socket takes, less than what may wait.
+  HttpTestClient client(port(), 4096);
+  const std::string text(3000, 'y');
+  client.SendRequest("POST", "/v1/chat/completions", ChatBody("pause=" + text, "\"stream\": true"));
+  client.ReadUntil("\"y\"");
   EXPECT_TRUE(Busy(0, 0));
 }
 
@@ -572,6 +585,9 @@ TEST_F(ApiServerTest, BoundsHeadersAndBodies) {
   flood.Send("GET /health HTTP/1.1\r\n");
   for (int i = 0; i < 2000; ++i) flood.Send("X-Header-" + std::to_string(i) + ": some value\r\n");
   ExpectError(flood.ReadReply(), 431, "16384");
+  // The server reads on for a while: closing at once could destroy the reply on its way.
+  EXPECT_TRUE(flood.ClosedByServer());
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(flood.Send("X-More: header\r\n"));
 
   HttpTestClient line(port());
   line.Send("GET /" + std::string(100'000, 'a'));
