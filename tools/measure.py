@@ -22,13 +22,15 @@ import json, sys, time, ctypes, llama_cpp as L
 path, p, n, t = sys.argv[1], *map(int, sys.argv[2:5])
 quiet = L.llama_log_callback(lambda *x: None)
 L.llama_log_set(quiet, ctypes.c_void_p(0))
+L.llama_backend_init()
 m = L.llama_model_load_from_file(path.encode(), L.llama_model_default_params())
 c = L.llama_context_default_params()
 c.n_ctx, c.n_batch, c.n_ubatch, c.n_threads, c.n_threads_batch = p + n + 8, 2048, 512, t, t
 x = L.llama_init_from_model(m, c)
 vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(m))
 def run(ids):
-    assert L.llama_decode(x, L.llama_batch_get_one((L.llama_token * len(ids))(*ids), len(ids))) == 0
+    tokens = (L.llama_token * len(ids))(*ids)  # named: the batch only points at it
+    assert L.llama_decode(x, L.llama_batch_get_one(tokens, len(ids))) == 0
     L.llama_synchronize(x)
 def clear(): L.llama_memory_clear(L.llama_get_memory(x), True)
 for warm in (1, 0):
