@@ -20,6 +20,12 @@ Error OsError(const std::string& path, const char* what) {
   return code == ENOENT || code == ENOTDIR ? NotFound(message) : InvalidArgument(message);
 }
 
+FileStamp StampOf(const struct stat& info) {
+  constexpr int64_t kNsPerS = 1'000'000'000;
+  return {info.st_dev, info.st_ino, info.st_size,
+          info.st_ctim.tv_sec * kNsPerS + info.st_ctim.tv_nsec};
+}
+
 }  // namespace
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
@@ -45,16 +51,19 @@ Result<MappedFile> MappedFile::Open(const std::string& path) {
   Error error = address == MAP_FAILED ? OsError(path, "cannot map") : Error{};
   ::close(fd);
   if (address == MAP_FAILED) return error;
-  return MappedFile(path, {static_cast<const std::byte*>(address), size});
+  return MappedFile(path, StampOf(info), {static_cast<const std::byte*>(address), size});
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+    : path_(std::move(other.path_)),
+      stamp_(other.stamp_),
+      bytes_(std::exchange(other.bytes_, {})) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this != &other) {
     Unmap();
     path_ = std::move(other.path_);
+    stamp_ = other.stamp_;
     bytes_ = std::exchange(other.bytes_, {});
   }
   return *this;

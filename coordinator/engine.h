@@ -55,9 +55,9 @@ class GenerationSink {
 struct GenerationRequest {
   std::vector<int32_t> prompt;  // at least one token
   SamplingParams sampling;
-  int32_t max_tokens = 0;  // >= 1, or 0 with `logits`: read the prompt only
+  int32_t max_tokens = 0;  // >= 1; of no use with `logits`
   std::vector<int32_t> end_ids;
-  bool logits = false;                   // report the logits of every prompt and answer position
+  bool logits = false;  // report the logits of every prompt position, and end there
   std::shared_ptr<GenerationSink> sink;  // shared with the caller, which may read what it collected
 };
 
@@ -83,8 +83,8 @@ class Engine : public PipelineListener {
   ~Engine() override;
 
   // Errors: kUnavailable (not ready: the message has the detail), kInvalidArgument (an empty
-  // prompt, prompt longer than the context: both lengths named), kResourceExhausted (too many
-  // queued). On error the sink is never called.
+  // prompt, prompt longer than the context: both lengths named; more than the devices have memory
+  // for), kResourceExhausted (too many queued). On error the sink is never called.
   Result<SessionId> Start(GenerationRequest request);
   // The sink hears kCancelled if it has not finished yet; unknown ids are ignored.
   void Cancel(SessionId session);

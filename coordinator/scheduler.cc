@@ -18,6 +18,11 @@ int32_t RoundUpToGrant(int64_t tokens) {
 
 }  // namespace
 
+Scheduler::Scheduler(const SchedulerOptions& options) : options_(options) {
+  CHECK(options.max_running <= std::min(options.step_token_budget, StepLimits::kMaxSlices),
+        "a step has room for a token of each running session: none waits for ever");
+}
+
 void Scheduler::Attach(Epoch epoch, int32_t max_in_flight, int64_t kv_tokens) {
   CHECK(sessions_.empty(), "a new pipeline begins without sessions");
   CHECK(max_in_flight >= 1, "at least one step must be allowed");
@@ -52,18 +57,18 @@ Status Scheduler::Add(SessionRequest request) {
                                          token, options_.vocab_size));
     }
   }
-  if (queued() >= options_.max_queued) {
-    return ResourceExhausted(fmt::format("{} requests are waiting already, the limit is {}",
-                                         queued(), options_.max_queued));
-  }
   Session session;
   const int64_t wanted =
       std::min<int64_t>(prompt_tokens + request.max_tokens, options_.context_tokens);
   const int32_t grant = RoundUpToGrant(wanted);
   if (grant > kv_tokens_) {
-    return ResourceExhausted(
+    return InvalidArgument(
         fmt::format("the request needs KV memory for {} tokens, the devices have room for {}",
                     grant, kv_tokens_));
+  }
+  if (queued() >= options_.max_queued) {
+    return ResourceExhausted(fmt::format("{} requests are waiting already, the limit is {}",
+                                         queued(), options_.max_queued));
   }
   const SessionId id = request.session;
   session.request = std::move(request);

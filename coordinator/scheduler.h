@@ -41,7 +41,8 @@ struct SessionRequest {
 
 class Scheduler {
  public:
-  explicit Scheduler(const SchedulerOptions& options) : options_(options) {}
+  // REQUIRES max_running to fit one step: at most step_token_budget and StepLimits::kMaxSlices.
+  explicit Scheduler(const SchedulerOptions& options);
 
   // A pipeline is there: steps carry `epoch`, at most `max_in_flight` at once, sessions share
   // `kv_tokens`. REQUIRES no sessions (Reset first).
@@ -49,8 +50,8 @@ class Scheduler {
   // The pipeline is gone, and all sessions with it.
   void Reset();
 
-  // Errors: kInvalidArgument (empty prompt; prompt and context lengths named), kResourceExhausted
-  // (queue full, or larger than all KV memory).
+  // Errors: kInvalidArgument (empty prompt; prompt and context lengths named; larger than all KV
+  // memory, which waiting cannot change), kResourceExhausted (queue full).
   Status Add(SessionRequest request);
   // Ends a session in any state; its memory is free once the close has gone out with a step.
   void Remove(SessionId session);

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "model/gguf/manifest.h"
+#include "model/gguf/model_identity.h"
 #include "node/profiler.h"
 
 namespace shoal {
@@ -16,7 +16,7 @@ Status ShardHost::OpenFile(const ShardRequest& request) {
   }
   stage_.reset();
   ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(request.model_path));
-  identity_ = QuickIdentity(file);
+  identity_ = ModelIdentity(file, pool_, cache_folder_);
   file_ = std::make_shared<const GgufFile>(std::move(file));
   if (identity_ != request.model_identity) {
     return FailedPrecondition(fmt::format(

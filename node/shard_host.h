@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "base/sha256.h"
@@ -20,7 +21,7 @@ namespace shoal {
 
 struct ShardRequest {
   std::string model_path;
-  Sha256Digest model_identity{};  // QuickIdentity of the file
+  Sha256Digest model_identity{};  // ModelIdentity of the file
   LayerRange layers;
   int32_t stage_index = 0;
   int64_t kv_tokens = 0;                  // of all sessions together
@@ -29,9 +30,10 @@ struct ShardRequest {
 
 class ShardHost {
  public:
-  // `kernels` and `pool` outlive the host. The pool serves whoever runs the stage.
-  ShardHost(const kernels::KernelTable& kernels, ThreadPool& pool)
-      : kernels_(kernels), pool_(pool) {}
+  // `kernels` and `pool` outlive the host. The pool serves whoever runs the stage. Identities of
+  // files are remembered in `cache_folder` (empty: nowhere).
+  ShardHost(const kernels::KernelTable& kernels, ThreadPool& pool, std::string cache_folder)
+      : kernels_(kernels), pool_(pool), cache_folder_(std::move(cache_folder)) {}
 
   // Makes stage() hold the request's layers, without sessions. Errors: those of GgufFile::Open,
   // ReadModelConfig and Stage::Load; kFailedPrecondition if the file is not the model that is asked
@@ -47,6 +49,7 @@ class ShardHost {
 
   const kernels::KernelTable& kernels_;
   ThreadPool& pool_;
+  const std::string cache_folder_;
   std::shared_ptr<const GgufFile> file_;  // shared with the stage
   Sha256Digest identity_{};
   ShardRequest loaded_;  // what stage_ holds

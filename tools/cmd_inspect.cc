@@ -110,7 +110,6 @@ void PrintJson(const GgufFile& file, const Options& options) {
                           {"parts", file.parts()},
                           {"parameters", CountParameters(file)},
                           {"bytes_by_type", BytesByType(file)},
-                          {"quick_identity", ToHex(QuickIdentity(file))},
                           {"metadata", std::move(metadata)},
                           {"tensors", std::move(tensors)}};
   if (options.hash) model["manifest_hash"] = ToHex(ManifestHash(file));
@@ -208,7 +207,6 @@ void PrintTable(const GgufFile& file, const Options& options) {
   row("weights", ShowTypes(file));
   row("file", fmt::format("{} in {} part{}, GGUF version {}", ShowMib(file.file_bytes()),
                           file.parts(), file.parts() == 1 ? "" : "s", file.version()));
-  row("quick identity", ToHex(QuickIdentity(file)));
   if (options.hash) row("manifest hash", ToHex(ManifestHash(file)));
   if (!options.tensors) return;
   std::cout << '\n';

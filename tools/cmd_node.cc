@@ -12,6 +12,7 @@
 #include "model/gguf/gguf_file.h"
 #include "node/profiler.h"
 #include "node/service/node_service.h"
+#include "tools/cache_folder.h"
 #include "tools/commands.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
@@ -39,6 +40,7 @@ Status Serve(Options& options) {
   if (!options.node.model_path.empty()) {
     RETURN_IF_ERROR(GgufFile::Open(options.node.model_path));
   }
+  options.node.cache_folder = CacheFolder();
   options.node.memory_limit_bytes = options.memory_limit_mib << 20;
   ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server,
                    NodeServer::Start(options.node, kernels::TableFor(isa)));

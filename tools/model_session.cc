@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -13,8 +14,9 @@
 
 #include "coordinator/model_shape.h"
 #include "kernels/isa.h"
-#include "model/gguf/manifest.h"
+#include "model/gguf/model_identity.h"
 #include "node/profiler.h"
+#include "tools/cache_folder.h"
 
 namespace shoal {
 
@@ -30,6 +32,20 @@ constexpr int32_t kChunkOverNodes = 128;  // stages overlap from one chunk to th
 int64_t KvTokens(const SessionOptions& options) {
   constexpr int64_t kGrant = StepLimits::kKvGrantTokens;
   return (options.context + kGrant - 1) / kGrant * kGrant * options.sessions;
+}
+
+// Says meanwhile how far the hash is, where it has to be computed.
+Sha256Digest IdentityOf(const GgufFile& file, int threads,
+                        const std::function<void(const std::string&)>& progress) {
+  std::atomic<int64_t> hashed = 0;
+  std::future<Sha256Digest> identity = std::async(std::launch::async, [&] {
+    ThreadPool pool(threads);
+    return ModelIdentity(file, pool, CacheFolder(), [&](int64_t bytes) { hashed += bytes; });
+  });
+  while (identity.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
+    progress(fmt::format("checking the model's bytes {} %", 100 * hashed / file.file_bytes()));
+  }
+  return identity.get();
 }
 
 }  // namespace
@@ -165,7 +181,7 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
   }
   std::error_code failed;
   mesh.model_path = std::filesystem::absolute(options_.model, failed).string();
-  mesh.model_identity = QuickIdentity(*file_);
+  mesh.model_identity = IdentityOf(*file_, options_.threads, progress);
   mesh.shape = shape_;
   mesh.split = options_.split;
   mesh.kv_tokens = KvTokens(options_);

@@ -39,6 +39,12 @@ void GgufFile::Release(const TensorInfo& tensor) const {
   if (part < parts_.size()) parts_[part].Release(tensor.bytes);
 }
 
+std::vector<FileStamp> GgufFile::stamps() const {
+  std::vector<FileStamp> stamps;
+  for (const MappedFile& part : parts_) stamps.push_back(part.stamp());
+  return stamps;
+}
+
 bool GgufFile::Has(std::string_view key) const { return metadata_.contains(key); }
 
 Result<const GgufValue*> GgufFile::Value(std::string_view key) const {

@@ -89,6 +89,7 @@ class GgufFile {
   uint32_t version() const { return version_; }
   int64_t file_bytes() const { return file_bytes_; }  // of all parts
   int parts() const { return static_cast<int>(parts_.size()); }
+  std::vector<FileStamp> stamps() const;  // of all parts
 
   // Sorted by key.
   const std::map<std::string, GgufValue, std::less<>>& metadata() const { return metadata_; }

@@ -12,8 +12,6 @@ namespace shoal {
 
 namespace {
 
-constexpr size_t kQuickBytes = 4096;
-
 // Hashes a canonical form. Gathers small pieces, because each call of the hash function costs.
 class CanonicalHasher {
  public:
@@ -154,21 +152,6 @@ Sha256Digest HashOf(const Manifest& manifest) {
     HashTensorHead(hasher, tensor.name, tensor.type, tensor.shape, tensor.bytes);
     hasher.Number(uint64_t{tensor.chunks.size()});
     for (const Sha256Digest& chunk : tensor.chunks) hasher.Digest(chunk);
-  }
-  return hasher.Finish();
-}
-
-Sha256Digest QuickIdentity(const GgufFile& file) {
-  CanonicalHasher hasher("shoal quick identity 1\n");
-  hasher.Digest(MetadataHash(file));
-  hasher.Number(uint64_t{file.tensors().size()});
-  for (const TensorInfo* tensor : SortedByName(file)) {
-    const std::span<const std::byte> bytes = tensor->bytes;
-    HashTensorHead(hasher, tensor->name, tensor->type, tensor->shape,
-                   static_cast<int64_t>(bytes.size()));
-    const size_t size = std::min(bytes.size(), kQuickBytes);
-    hasher.Bytes(bytes.first(size));
-    hasher.Bytes(bytes.last(size));
   }
   return hasher.Finish();
 }

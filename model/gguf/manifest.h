@@ -43,9 +43,4 @@ Manifest BuildManifest(const GgufFile& file, ThreadPool& pool, const HashProgres
 // REQUIRES tensors sorted by name.
 Sha256Digest HashOf(const Manifest& manifest);
 
-// A cheap identity for processes that map the same local file: over the metadata and every tensor's
-// name, type, shape and its first and last 4 KiB, so it costs milliseconds rather than a pass
-// over the file. Not the manifest hash: it does not prove the bytes in between.
-Sha256Digest QuickIdentity(const GgufFile& file);
-
 }  // namespace shoal

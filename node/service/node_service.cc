@@ -61,7 +61,10 @@ grpc::Status AsGrpc(const Status& status) {
 }  // namespace
 
 NodeService::NodeService(const NodeOptions& options, const kernels::KernelTable& kernels)
-    : options_(options), kernels_(kernels), pool_(options.threads), shard_host_(kernels, pool_) {}
+    : options_(options),
+      kernels_(kernels),
+      pool_(options.threads),
+      shard_host_(kernels, pool_, options.cache_folder) {}
 
 NodeService::~NodeService() = default;
 

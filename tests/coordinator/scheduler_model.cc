@@ -80,8 +80,8 @@ void SchedulerModel::Add(const SchedulerEvent& event) {
   if (added.ok()) {
     alive_[id] = session;
   } else {
-    RC_ASSERT(added.error().code ==
-              (too_long ? ErrorCode::kInvalidArgument : ErrorCode::kResourceExhausted));
+    RC_ASSERT(added.error().code == (too_long || too_large ? ErrorCode::kInvalidArgument
+                                                           : ErrorCode::kResourceExhausted));
   }
 }
 

@@ -165,7 +165,7 @@ TEST_F(SchedulerTest, RefusesWhatAllMemoryCannotHoldAndNamesBoth) {
   EXPECT_TRUE(scheduler.Add(Request(1, 30, 2)).ok());
   const Status added = scheduler.Add(Request(2, 30, 3));
   ASSERT_FALSE(added.ok());
-  EXPECT_EQ(added.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_EQ(added.error().code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(added.error().message, HasSubstr("64 tokens"));
   EXPECT_THAT(added.error().message, HasSubstr("40"));
 }

@@ -17,6 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const std::string violation = shoal::GgufViolation(*file, bytes);
   CHECK(violation.empty(), violation);
-  shoal::QuickIdentity(*file);
+  shoal::ThreadPool pool(1);
+  shoal::BuildManifest(*file, pool);
   return 0;
 }
