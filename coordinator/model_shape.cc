@@ -69,6 +69,25 @@ Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type) {
   return shape;
 }
 
+Result<TokenCost> ReadTokenCost(const GgufFile& file) {
+  ASSIGN_OR_RETURN(const std::string_view architecture, file.String("general.architecture"));
+  const std::string prefix = std::string(architecture) + ".";
+  ASSIGN_OR_RETURN(const int64_t experts, file.IntOr(prefix + "expert_count", 0));
+  ASSIGN_OR_RETURN(const int64_t used, file.IntOr(prefix + "expert_used_count", experts));
+  const bool tied = file.FindTensor("output.weight") == nullptr;
+  TokenCost cost;
+  for (const TensorInfo& tensor : file.tensors()) {
+    const std::string_view name = tensor.name;
+    const bool head = name == (tied ? "token_embd.weight" : "output.weight");
+    if (!head && name.substr(0, kLayerPrefix.size()) != kLayerPrefix) continue;
+    const bool routed = experts > 0 && tensor.shape.size() == 3;
+    const auto share = [&](int64_t whole) { return routed ? whole / experts * used : whole; };
+    cost.weight_bytes += share(static_cast<int64_t>(tensor.bytes.size()));
+    if (tensor.shape.size() >= 2) cost.macs += share(tensor.values());
+  }
+  return cost;
+}
+
 Result<int32_t> ReadVocabSize(const GgufFile& file) {
   const TensorInfo* embedding = file.FindTensor("token_embd.weight");
   if (embedding == nullptr) return InvalidArgument("the model has no token_embd.weight");

@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/sha256.h"
+#include "node/cpu_topology.h"
 
 namespace shoal {
 
@@ -123,8 +124,16 @@ std::string HostId() {
 int DefaultThreads() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) {
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  }
+  std::vector<int> allowed;
+  for (int id = 0; id < CPU_SETSIZE; ++id) {
+    if (CPU_ISSET(id, &set)) allowed.push_back(id);
+  }
+  const int cores = CountPerformanceCores(ReadCpus("/sys/devices/system/cpu", allowed));
+  const int quota = ReadCpuQuota("/sys/fs/cgroup/cpu.max");
+  return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
 }
 
 }  // namespace shoal

@@ -26,7 +26,8 @@ int64_t ResidentBytes();
 // Equal for processes on one running machine, different between machines. Reveals nothing else.
 std::string HostId();
 
-// Threads worth computing with: the CPUs this process may run on.
+// Threads worth computing with: one for each performance core that this process may run on, within
+// its control group's quota.
 int DefaultThreads();
 
 }  // namespace shoal

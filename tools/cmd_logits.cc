@@ -21,6 +21,7 @@
 #include "tools/model_session.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
+#include "tools/threads_option.h"
 
 namespace shoal {
 
@@ -130,6 +131,7 @@ void AddLogitsCommand(CLI::App& app, int& exit_code) {
   options->session.kv_type = TensorType::kF32;
   CLI::App* command = app.add_subcommand("logits", "Print the logits of given tokens as JSON");
   AddSessionOptions(*command, options->session);
+  AddThreadsOption(*command, options->session.threads);
   command->add_option("--tokens", options->tokens, "Token ids, e.g. 1,2,3")
       ->delimiter(',')
       ->required();

@@ -16,6 +16,7 @@
 #include "tools/commands.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
+#include "tools/threads_option.h"
 
 namespace shoal {
 
@@ -75,8 +76,8 @@ void AddNodeCommand(CLI::App& app, int& exit_code) {
       "--model", options->node.model_path,
       "GGUF file to serve from; without it, a coordinator on this machine names one");
   command->add_option("--name", options->node.name, "Name in messages (default: the address)");
-  command->add_option("-t,--threads", options->node.threads, "Threads (default: all CPUs)")
-      ->check(CLI::Range(1, 1024));
+  options->node.threads = 0;
+  AddThreadsOption(*command, options->node.threads);
   command
       ->add_option("--memory-limit", options->memory_limit_mib,
                    "MiB the node offers (default: free memory)")

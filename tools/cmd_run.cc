@@ -25,6 +25,7 @@
 #include "tools/model_session.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
+#include "tools/threads_option.h"
 
 namespace shoal {
 
@@ -319,6 +320,7 @@ void AddRunCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("run", "Answer a prompt, or chat without one");
   AddSessionOptions(*command, options->session);
+  AddThreadsOption(*command, options->session.threads);
   const CLI::Option* prompt =
       command->add_option("PROMPT", options->prompt, "What to answer (default: a chat on stdin)");
   command

@@ -15,6 +15,7 @@
 #include "tools/model_session.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
+#include "tools/threads_option.h"
 
 namespace shoal {
 
@@ -84,6 +85,7 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
   options->session.log_level = "info";
   CLI::App* command = app.add_subcommand("serve", "Serve the OpenAI API over HTTP");
   AddSessionOptions(*command, options->session);
+  AddThreadsOption(*command, options->session.threads);
   command->add_option("--listen", options->listen, "HOST:PORT (port 0: any)")
       ->capture_default_str();
   command->add_option("--model-id", options->model_id, "Name in /v1/models (default: the file's)");

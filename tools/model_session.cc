@@ -64,10 +64,6 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
       ->delimiter(',')
       ->check(CLI::Range(1, kMostLayers));
   command
-      .add_option("-t,--threads", options.threads,
-                  "Threads on this machine; local nodes take turns with them (default: all CPUs)")
-      ->check(CLI::Range(1, 1024));
-  command
       .add_option("-c,--context", options.context,
                   fmt::format("Context length in tokens (default: the model's, at most {})",
                               SessionOptions::kDefaultContext))

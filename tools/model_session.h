@@ -26,7 +26,7 @@ struct SessionOptions {
   int local_nodes = 0;             // 0: in this process, unless `nodes`
   std::vector<std::string> nodes;  // addresses, in pipeline order
   std::vector<int32_t> split;      // layers of each node; empty: planned
-  int threads = 0;                 // of this machine, whatever the number of local nodes; 0: all
+  int threads = 0;                 // of this machine, whatever the number of local nodes; 0: auto
   int32_t context = 0;             // 0: the model's, at most kDefaultContext
   int32_t sessions = 1;            // that may hold a full context at once
   int32_t prefill_chunk = 0;       // 0: a default that suits the pipeline
@@ -36,7 +36,7 @@ struct SessionOptions {
   static constexpr int32_t kDefaultContext = 8192;
 };
 
-// The options of every such command; `model` is positional.
+// The options of every such command but the threads; `model` is positional.
 void AddSessionOptions(CLI::App& command, SessionOptions& options);
 
 class ModelSession {

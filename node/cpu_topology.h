@@ -1,0 +1,29 @@
+// Which processors of this machine are worth a compute thread each.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace shoal {
+
+struct Cpu {
+  int id = 0;
+  int core = 0;          // the lowest id of the processors that share its core
+  int64_t capacity = 0;  // relative speed, in any unit; 0: unknown
+};
+
+// Those of `ids` as Linux describes them below `root` (/sys/devices/system/cpu): the threads of a
+// core from topology, the capacity from cpu_capacity, else from the greatest clock frequency. A
+// processor that is not described is a core of its own.
+std::vector<Cpu> ReadCpus(const std::string& root, const std::vector<int>& ids);
+
+// One processor of each core that is at least half as fast as the fastest: two threads of one core
+// share its multipliers, and a slow core would be waited for.
+int CountPerformanceCores(const std::vector<Cpu>& cpus);
+
+// The whole processors that a control group's cpu.max file grants ("200000 100000": 2); 0 if there
+// is no such file or no limit.
+int ReadCpuQuota(const std::string& path);
+
+}  // namespace shoal

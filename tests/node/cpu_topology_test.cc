@@ -1,0 +1,66 @@
+// Proves which cores get a thread, on the descriptions that Linux gives of common machines.
+#include "node/cpu_topology.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "tests/support/temp_dir.h"
+
+namespace shoal {
+namespace {
+
+class CpuTopologyTest : public ::testing::Test {
+ protected:
+  void Describe(int id, const std::string& file, const std::string& text) const {
+    const std::filesystem::path path = dir_.path() + "/cpu" + std::to_string(id) + "/" + file;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text << '\n';
+  }
+  int Count(const std::vector<int>& ids) const {
+    return CountPerformanceCores(ReadCpus(dir_.path(), ids));
+  }
+
+  TempDir dir_;
+};
+
+TEST_F(CpuTopologyTest, ThreadsOfOneCoreCountOnce) {
+  for (int id = 0; id < 8; ++id) {
+    Describe(id, "topology/thread_siblings_list",
+             std::to_string(id % 4) + "," + std::to_string(id % 4 + 4));
+  }
+  EXPECT_EQ(Count({0, 1, 2, 3, 4, 5, 6, 7}), 4);
+  EXPECT_EQ(Count({1, 5}), 1);  // as much as the process may use
+}
+
+TEST_F(CpuTopologyTest, LittleCoresAreLeftOut) {
+  const int capacities[] = {250, 250, 250, 250, 870, 870, 1024};
+  for (int id = 0; id < 7; ++id) Describe(id, "cpu_capacity", std::to_string(capacities[id]));
+  EXPECT_EQ(Count({0, 1, 2, 3, 4, 5, 6}), 3);
+  EXPECT_EQ(Count({0, 1, 2}), 3);  // they are the fastest that there are
+}
+
+TEST_F(CpuTopologyTest, HybridCoresAreToldApartByFrequency) {
+  // Two fast cores of two threads, and four efficient ones at three fifths of the frequency.
+  for (int id = 0; id < 8; ++id) {
+    const int first = id < 4 ? id / 2 * 2 : id;
+    Describe(id, "topology/thread_siblings_list",
+             id < 4 ? std::to_string(first) + "-" + std::to_string(first + 1) : std::to_string(id));
+    Describe(id, "cpufreq/cpuinfo_max_freq", id < 4 ? "5000000" : "3000000");
+  }
+  EXPECT_EQ(Count({0, 1, 2, 3, 4, 5, 6, 7}), 6);
+}
+
+TEST_F(CpuTopologyTest, UndescribedProcessorsAreCores) { EXPECT_EQ(Count({0, 1, 2}), 3); }
+
+TEST_F(CpuTopologyTest, QuotasAreRoundedUp) {
+  EXPECT_EQ(ReadCpuQuota(dir_.Write("two", "200000 100000\n")), 2);
+  EXPECT_EQ(ReadCpuQuota(dir_.Write("half", "50000 100000\n")), 1);
+  EXPECT_EQ(ReadCpuQuota(dir_.Write("none", "max 100000\n")), 0);
+  EXPECT_EQ(ReadCpuQuota(dir_.path() + "/missing"), 0);
+}
+
+}  // namespace
+}  // namespace shoal
