@@ -5,6 +5,8 @@
 #if defined(__x86_64__)
 #include "kernels/avx2.h"
 #include "kernels/avx512vnni.h"
+#elif defined(__aarch64__)
+#include "kernels/neon.h"
 #endif
 
 // One table of the functions that every instruction set's namespace has.
@@ -44,6 +46,9 @@ const KernelTable& TableFor(Isa isa) {
   static constexpr KernelTable kAvx512Vnni = SHOAL_KERNEL_TABLE(Isa::kAvx512Vnni, avx512vnni);
   if (isa == Isa::kAvx2) return kAvx2;
   if (isa == Isa::kAvx512Vnni) return kAvx512Vnni;
+#elif defined(__aarch64__)
+  static constexpr KernelTable kNeon = SHOAL_KERNEL_TABLE(Isa::kNeon, neon);
+  if (isa == Isa::kNeon) return kNeon;
 #endif
   CHECK(isa == Isa::kReference, "an instruction set that this build has no kernels for");
   return kReference;
