@@ -6,7 +6,7 @@ set -euo pipefail
 build=(cmake ninja-build g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler
        protobuf-compiler-grpc libboost-dev libboost-system-dev libssl-dev libpcre2-dev nlohmann-json3-dev
        libcli11-dev libspdlog-dev libfmt-dev python3 python3-pip unzip ca-certificates)
-checks=(libgtest-dev libgmock-dev librapidcheck-dev libsimde-dev xz-utils clang-format-14 python3-venv)
+checks=(libgtest-dev libgmock-dev librapidcheck-dev libsimde-dev libbenchmark-dev xz-utils clang-format-14 python3-venv)
 
 wanted=("${build[@]}")
 [ "${1:-all}" = build ] || wanted+=("${checks[@]}")
