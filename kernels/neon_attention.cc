@@ -1,7 +1,6 @@
 // Attention for AArch64: as kernels/avx2_attention.cc, with half the lanes and twice the registers.
-#include <algorithm>
-
 #include "kernels/attention_tiles.h"
+#include "kernels/kv_page.h"
 #include "kernels/neon.h"
 #include "kernels/neon_math.h"
 #include "kernels/portable_math.h"
@@ -60,17 +59,27 @@ void ProductTail(int32_t rows, const float* a, int64_t a_stride, const T* b, int
   }
 }
 
+// Scores that are bent by the page's softcap, in place.
+inline void CapScores(float softcap, float* scores, int32_t count) {
+  const float inverse = 1.0F / softcap;
+  for (int32_t i = 0; i < count; i += kLanes) {
+    const float32x4_t bent = Tanh4(vmulq_n_f32(vld1q_f32(scores + i), inverse));
+    vst1q_f32(scores + i, vmulq_n_f32(bent, softcap));
+  }
+}
+
 // Scores [rows, kKvPageTokens] to weights p in place; moves max and sum on and writes the factor by
 // which sums and values so far shrink.
 template <int kRows>
 inline void Softmax(const AttentionPage& page, float* scores, float* max, float* sum,
                     float* rescale) {
   constexpr int kVectors = kKvPageTokens / kLanes;
-  constexpr uint32_t kFirstKeys[kLanes] = {0, 1, 2, 3};
+  constexpr int32_t kFirstKeys[kLanes] = {0, 1, 2, 3};
   uint32x4_t visible[kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    const auto left = static_cast<uint32_t>(std::max(page.visible - v * kLanes, 0));
-    visible[v] = vcgtq_u32(vdupq_n_u32(left), vld1q_u32(kFirstKeys));
+    const int32x4_t keys = vaddq_s32(vld1q_s32(kFirstKeys), vdupq_n_s32(v * kLanes));
+    visible[v] = vandq_u32(vcgeq_s32(keys, vdupq_n_s32(page.first)),
+                           vcltq_s32(keys, vdupq_n_s32(page.visible)));
   }
   for (int r = 0; r < kRows; ++r) {
     float* row = scores + r * kKvPageTokens;
@@ -108,19 +117,23 @@ void TakePageOfRows(const AttentionPage& page, AttentionTile& tile, int32_t row)
     Product<T, kRows, kVectors>(q, tile.stride, k + c, kKvPageTokens, page.head_dim, nullptr, p + c,
                                 kKvPageTokens);
   }
+  if (page.softcap != 0) CapScores(page.softcap, p, kRows * kKvPageTokens);
   Softmax<kRows>(page, p, tile.max + row, tile.sum + row, rescale);
+  const float* weights = p + page.first;
+  const int32_t keys = page.visible - page.first;
+  v += int64_t{page.first} * page.head_dim;
   float* o = tile.o + row * tile.stride;
   int32_t d = 0;
   for (; d + kColumns <= page.head_dim; d += kColumns) {
-    Product<T, kRows, kVectors>(p, kKvPageTokens, v + d, page.head_dim, page.visible, rescale,
-                                o + d, tile.stride);
+    Product<T, kRows, kVectors>(weights, kKvPageTokens, v + d, page.head_dim, keys, rescale, o + d,
+                                tile.stride);
   }
   for (; d + kLanes <= page.head_dim; d += kLanes) {
-    Product<T, kRows, 1>(p, kKvPageTokens, v + d, page.head_dim, page.visible, rescale, o + d,
+    Product<T, kRows, 1>(weights, kKvPageTokens, v + d, page.head_dim, keys, rescale, o + d,
                          tile.stride);
   }
   if (d < page.head_dim) {
-    ProductTail(kRows, p, kKvPageTokens, v + d, page.head_dim, page.visible, page.head_dim - d,
+    ProductTail(kRows, weights, kKvPageTokens, v + d, page.head_dim, keys, page.head_dim - d,
                 rescale, o + d, tile.stride);
   }
 }
@@ -134,6 +147,41 @@ void TakePage(const AttentionPage& page, AttentionTile& tile, int32_t row, int32
     case 4: return TakePageOfRows<T, 4>(page, tile, row);
     case 5: return TakePageOfRows<T, 5>(page, tile, row);
     default: return TakePageOfRows<T, kMaxGroupRows>(page, tile, row);
+  }
+}
+
+// Eight quants times their scales, as floats.
+inline void Unpack8(const int8_t* quants, float32x4_t scale0, float32x4_t scale4, float* to) {
+  const int16x8_t wide = vmovl_s8(vld1_s8(quants));
+  vst1q_f32(to, vmulq_f32(scale0, vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)))));
+  vst1q_f32(to + kLanes, vmulq_f32(scale4, vcvtq_f32_s32(vmovl_high_s16(wide))));
+}
+
+void UnpackQ8(const std::byte* head_page, int32_t head_dim, UnpackedPage& to) {
+  const Q8Offsets offsets = Q8OffsetsOf(head_dim);
+  const auto* k = reinterpret_cast<const int8_t*>(head_page);
+  const auto* v = reinterpret_cast<const int8_t*>(head_page + offsets.v);
+  const auto* k_scales = reinterpret_cast<const uint16_t*>(head_page + offsets.k_scales);
+  const auto* v_scales = reinterpret_cast<const uint16_t*>(head_page + offsets.v_scales);
+  for (int32_t d = 0; d < head_dim; ++d) {
+    const uint16_t* scales = k_scales + d / kKvBlock * kKvPageTokens;
+    for (int32_t j = 0; j < kKvPageTokens; j += 8) {
+      const int32_t at = d * kKvPageTokens + j;
+      Unpack8(k + at, Load4(scales + j), Load4(scales + j + kLanes), to.k + at);
+    }
+  }
+  for (int32_t j = 0; j < kKvPageTokens; ++j) {
+    const int8_t* quants = v + int64_t{j} * head_dim;
+    float* values = to.v + int64_t{j} * head_dim;
+    const uint16_t* scales = v_scales + j * KvBlocks(head_dim);
+    int32_t d = 0;
+    for (; d + 8 <= head_dim; d += 8) {
+      const float32x4_t scale = vdupq_n_f32(Load1(scales + d / kKvBlock));
+      Unpack8(quants + d, scale, scale, values + d);
+    }
+    for (; d < head_dim; ++d) {
+      values[d] = Load1(scales + d / kKvBlock) * static_cast<float>(quants[d]);
+    }
   }
 }
 
@@ -156,8 +204,8 @@ void Divide(const float* x, int32_t n, float divisor, float* out) {
 void Attend(const AttentionShape& shape, const float* q, int64_t tokens, int64_t first_position,
             const std::byte* const* pages, int32_t kv_head, float* out) {
   const auto take_page = shape.kv_type == KvType::kF16 ? TakePage<uint16_t> : TakePage<float>;
-  AttendByTiles({take_page, Multiply, Divide}, shape, q, tokens, first_position, pages, kv_head,
-                out);
+  AttendByTiles({take_page, UnpackQ8, Multiply, Divide}, shape, q, tokens, first_position, pages,
+                kv_head, out);
 }
 
 }  // namespace shoal::kernels::neon

@@ -1,5 +1,5 @@
-// ExpF and the fixed sum of 16 partial sums, four lanes at a time, and loads of halves. For the
-// neon_*.cc files only.
+// ExpF, TanhF and the fixed sum of 16 partial sums, four lanes at a time, and loads of halves. For
+// the neon_*.cc files only.
 #pragma once
 
 #if defined(__aarch64__)
@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/exp_constants.h"
+#include "kernels/tanh_constants.h"
 
 namespace shoal::kernels::neon {
 
@@ -41,6 +42,24 @@ inline float32x4_t Exp4(float32x4_t x) {
   const float32x4_t infinite = vaddq_f32(x, vdupq_n_f32(__builtin_inff()));
   const uint32x4_t bits = vreinterpretq_u32_f32(vbslq_f32(not_above, y, infinite));
   return vreinterpretq_f32_u32(vbicq_u32(bits, below));
+}
+
+// TanhF of each lane.
+inline float32x4_t Tanh4(float32x4_t x) {
+  using namespace tanh_constants;
+  const float32x4_t one = vdupq_n_f32(1.0F);
+  const float32x4_t z = vabsq_f32(x);
+  const float32x4_t w = vmulq_f32(z, z);
+  float32x4_t p = vdupq_n_f32(kC4);
+  p = vfmaq_f32(vdupq_n_f32(kC3), p, w);
+  p = vfmaq_f32(vdupq_n_f32(kC2), p, w);
+  p = vfmaq_f32(vdupq_n_f32(kC1), p, w);
+  p = vfmaq_f32(vdupq_n_f32(kC0), p, w);
+  const float32x4_t small = vfmaq_f32(z, vmulq_f32(z, w), p);
+  const float32x4_t exp = Exp4(vaddq_f32(z, z));
+  const float32x4_t large = vsubq_f32(one, vdivq_f32(vdupq_n_f32(2.0F), vaddq_f32(exp, one)));
+  const float32x4_t magnitude = vbslq_f32(vcleq_f32(z, vdupq_n_f32(kSmall)), small, large);
+  return vbslq_f32(vdupq_n_u32(0x80000000U), x, magnitude);
 }
 
 // The sum of 16 partial sums, by the tree of kernel_table.h.

@@ -1,7 +1,9 @@
 // Everything but products and attention, for AArch64.
+#include <algorithm>
+
+#include "kernels/kv_page.h"
 #include "kernels/neon.h"
 #include "kernels/neon_math.h"
-#include "kernels/portable_math.h"
 
 #if defined(__aarch64__)
 
@@ -39,6 +41,101 @@ inline int16_t Quantize16(const float* x, float inverse, int8_t* values) {
 
 inline float InverseScale(float largest) {
   return largest >= kSmallestQuantized ? 127.0F / largest : 0.0F;
+}
+
+// What Map does to each vector of x and y.
+struct AddOp {
+  float32x4_t operator()(float32x4_t x, float32x4_t y) const { return vaddq_f32(x, y); }
+};
+
+struct AddScaledOp {
+  float factor;
+  float32x4_t operator()(float32x4_t x, float32x4_t y) const { return vfmaq_n_f32(x, y, factor); }
+};
+
+struct MultiplyOp {
+  float factor;
+  float32x4_t operator()(float32x4_t x, float32x4_t /*y*/) const { return vmulq_n_f32(x, factor); }
+};
+
+struct SoftCapOp {
+  float cap;
+  float inverse;
+  float32x4_t operator()(float32x4_t x, float32x4_t /*y*/) const {
+    return vmulq_n_f32(Tanh4(vmulq_n_f32(x, inverse)), cap);
+  }
+};
+
+// x / (1 + e^-(slope * x)), slope being 1 for SiLU.
+inline float32x4_t Swish(float32x4_t x, float32x4_t slope_times_x) {
+  return vdivq_f32(x, vaddq_f32(vdupq_n_f32(1.0F), Exp4(vnegq_f32(slope_times_x))));
+}
+
+struct SiluMultiplyOp {
+  float32x4_t operator()(float32x4_t gate, float32x4_t up) const {
+    return vmulq_f32(Swish(gate, gate), up);
+  }
+};
+
+struct GeluOp {
+  float32x4_t operator()(float32x4_t x, float32x4_t /*y*/) const {
+    const float32x4_t inner = vfmaq_f32(vdupq_n_f32(1.0F), vmulq_n_f32(x, kGeluCubic), x);
+    const float32x4_t half = vmulq_n_f32(x, 0.5F);
+    return vfmaq_f32(half, half, Tanh4(vmulq_f32(vmulq_n_f32(x, kGeluLinear), inner)));
+  }
+};
+
+struct GeluMultiplyOp {
+  float32x4_t operator()(float32x4_t gate, float32x4_t up) const {
+    return vmulq_f32(GeluOp()(gate, up), up);
+  }
+};
+
+struct ClampedSwigluOp {
+  float32x4_t operator()(float32x4_t gate, float32x4_t up) const {
+    const float32x4_t limit = vdupq_n_f32(kSwigluLimit);
+    const float32x4_t g = vminnmq_f32(gate, limit);
+    const float32x4_t u = vminnmq_f32(vmaxnmq_f32(up, vnegq_f32(limit)), limit);
+    return vmulq_f32(Swish(g, vmulq_n_f32(g, kSwigluSlope)), vaddq_f32(u, vdupq_n_f32(1.0F)));
+  }
+};
+
+// x[i] = op(x[i], y[i]); `y` may be `x`.
+template <typename Op>
+inline void Map(float* x, const float* y, int64_t n, Op op) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) vst1q_f32(x + i, op(vld1q_f32(x + i), vld1q_f32(y + i)));
+  if (i == n) return;
+  float last[2][kLanes] = {};
+  std::copy(x + i, x + n, last[0]);
+  std::copy(y + i, y + n, last[1]);
+  vst1q_f32(last[0], op(vld1q_f32(last[0]), vld1q_f32(last[1])));
+  std::copy_n(last[0], n - i, x + i);
+}
+
+// The sum of x[i] - mean, or of its squares, by the 16 partial sums.
+template <bool kSquares>
+inline float SumOfDifferences(const float* x, int64_t n, float mean) {
+  float32x4_t partial[4] = {};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    for (int p = 0; p < 4; ++p) {
+      const float32x4_t difference = vsubq_f32(vld1q_f32(x + i + p * kLanes), vdupq_n_f32(mean));
+      partial[p] = kSquares ? vfmaq_f32(partial[p], difference, difference)
+                            : vaddq_f32(partial[p], difference);
+    }
+  }
+  if (i < n) {
+    float sums[16];
+    for (int p = 0; p < 4; ++p) vst1q_f32(sums + p * kLanes, partial[p]);
+    for (; i < n; ++i) {
+      const float difference = x[i] - mean;
+      float& sum = sums[i % 16];
+      sum = kSquares ? __builtin_fmaf(difference, difference, sum) : sum + difference;
+    }
+    for (int p = 0; p < 4; ++p) partial[p] = vld1q_f32(sums + p * kLanes);
+  }
+  return SumOfPartials(partial[0], partial[1], partial[2], partial[3]);
 }
 
 struct Pairs {
@@ -124,47 +221,47 @@ void QuantizeBy256(const float* x, int64_t cols, int8_t* values, float* scales, 
 }
 
 void RmsNorm(const float* x, const float* weight, int64_t n, float epsilon, float* out) {
-  float32x4_t partial[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    for (int p = 0; p < 4; ++p) {
-      const float32x4_t value = vld1q_f32(x + i + p * kLanes);
-      partial[p] = vfmaq_f32(partial[p], value, value);
-    }
-  }
-  if (i < n) {
-    float sums[16];
-    for (int p = 0; p < 4; ++p) vst1q_f32(sums + p * kLanes, partial[p]);
-    for (; i < n; ++i) sums[i % 16] = __builtin_fmaf(x[i], x[i], sums[i % 16]);
-    for (int p = 0; p < 4; ++p) partial[p] = vld1q_f32(sums + p * kLanes);
-  }
-  const float sum = SumOfPartials(partial[0], partial[1], partial[2], partial[3]);
-  const float mean = sum / static_cast<float>(n);
+  const float mean = SumOfDifferences<true>(x, n, 0) / static_cast<float>(n);
   const float inverse = 1.0F / __builtin_sqrtf(mean + epsilon);
-  for (i = 0; i + kLanes <= n; i += kLanes) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
     const float32x4_t scaled = vmulq_n_f32(vld1q_f32(x + i), inverse);
     vst1q_f32(out + i, vmulq_f32(scaled, vld1q_f32(weight + i)));
   }
   for (; i < n; ++i) out[i] = (x[i] * inverse) * weight[i];
 }
 
-void Add(float* x, const float* y, int64_t n) {
+void LayerNorm(const float* x, const float* weight, const float* bias, int64_t n, float epsilon,
+               float* out) {
+  const float mean = SumOfDifferences<false>(x, n, 0) / static_cast<float>(n);
+  const float variance = SumOfDifferences<true>(x, n, mean) / static_cast<float>(n);
+  const float inverse = 1.0F / __builtin_sqrtf(variance + epsilon);
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    vst1q_f32(x + i, vaddq_f32(vld1q_f32(x + i), vld1q_f32(y + i)));
+    const float32x4_t value = vsubq_f32(vld1q_f32(x + i), vdupq_n_f32(mean));
+    const float32x4_t scaled = vmulq_n_f32(value, inverse);
+    vst1q_f32(out + i, vfmaq_f32(vld1q_f32(bias + i), scaled, vld1q_f32(weight + i)));
   }
-  for (; i < n; ++i) x[i] += y[i];
+  for (; i < n; ++i) out[i] = __builtin_fmaf((x[i] - mean) * inverse, weight[i], bias[i]);
 }
 
-void SiluMultiply(float* gate, const float* up, int64_t n) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const float32x4_t x = vld1q_f32(gate + i);
-    const float32x4_t silu = vdivq_f32(x, vaddq_f32(vdupq_n_f32(1.0F), Exp4(vnegq_f32(x))));
-    vst1q_f32(gate + i, vmulq_f32(silu, vld1q_f32(up + i)));
-  }
-  for (; i < n; ++i) gate[i] = (gate[i] / (1.0F + ExpF(-gate[i]))) * up[i];
+void Add(float* x, const float* y, int64_t n) { Map(x, y, n, AddOp()); }
+
+void AddScaled(float* x, float factor, const float* y, int64_t n) {
+  Map(x, y, n, AddScaledOp{factor});
 }
+
+void Multiply(float* x, float factor, int64_t n) { Map(x, x, n, MultiplyOp{factor}); }
+
+void SoftCap(float* x, float cap, int64_t n) { Map(x, x, n, SoftCapOp{cap, 1.0F / cap}); }
+
+void SiluMultiply(float* gate, const float* up, int64_t n) { Map(gate, up, n, SiluMultiplyOp()); }
+
+void Gelu(float* x, int64_t n) { Map(x, x, n, GeluOp()); }
+
+void GeluMultiply(float* gate, const float* up, int64_t n) { Map(gate, up, n, GeluMultiplyOp()); }
+
+void ClampedSwiglu(float* gate, const float* up, int64_t n) { Map(gate, up, n, ClampedSwigluOp()); }
 
 void RopeAdjacent(float* x, const float* cos, const float* sin, int32_t heads, int32_t head_dim,
                   int32_t rope_dim) {
@@ -195,7 +292,9 @@ void RopeHalves(float* x, const float* cos, const float* sin, int32_t heads, int
 
 void StoreKv(const AttentionShape& shape, const float* k, const float* v, std::byte* page,
              int32_t slot) {
-  if (shape.kv_type == KvType::kF16) {
+  if (shape.kv_type == KvType::kQ8_0) {
+    StoreKvQ8(QuantizeBy32, shape, k, v, page, slot);
+  } else if (shape.kv_type == KvType::kF16) {
     StoreKvAs(shape, k, v, reinterpret_cast<uint16_t*>(page), slot);
   } else {
     StoreKvAs(shape, k, v, reinterpret_cast<float*>(page), slot);

@@ -190,6 +190,8 @@ inline __m512 DuplicateOfPairs(const __m512& vector, int odd) {
   (::shoal::kernels::emulation::MaskLoad<int32_t, __m512i>(mask, from))
 #define _mm512_maskz_loadu_epi8(mask, from) \
   (::shoal::kernels::emulation::MaskLoad<int8_t, __m512i>(mask, from))
+#define _mm_maskz_loadu_epi8(mask, from) \
+  (::shoal::kernels::emulation::MaskLoad<int8_t, __m128i>(mask, from))
 #define _mm256_maskz_loadu_epi16(mask, from) \
   (::shoal::kernels::emulation::MaskLoad<int16_t, __m256i>(mask, from))
 #define _mm512_mask_storeu_ps(to, mask, a) \

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "kernels/kernel_table.h"
@@ -22,6 +23,11 @@ constexpr std::array<TensorType, 15> kAllTensorTypes = {
     TensorType::kIQ4_NL, TensorType::kQ2_K, TensorType::kQ3_K,   TensorType::kQ4_K,
     TensorType::kQ5_K,   TensorType::kQ6_K, TensorType::kIQ4_XS,
 };
+
+constexpr std::array<KvType, 3> kAllKvTypes = {KvType::kF16, KvType::kF32, KvType::kQ8_0};
+inline std::string NameOf(KvType type) {
+  return type == KvType::kF16 ? "f16" : type == KvType::kF32 ? "f32" : "q8_0";
+}
 
 // The halves of quantized blocks: the size of real scales, or one in eight any finite bit pattern.
 enum class Scales { kUsual, kAny };
