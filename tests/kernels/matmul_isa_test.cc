@@ -250,6 +250,8 @@ TEST(MatMulIsaList, RunsWhatThisCpuHas) {
 #if defined(__x86_64__)
   EXPECT_NE(names.find("avx512vnni_emulated"), std::string::npos);
   EXPECT_EQ(names.find(" avx2") != std::string::npos, __builtin_cpu_supports("avx2") != 0);
+#elif defined(__aarch64__)
+  EXPECT_NE(names.find(" neon"), std::string::npos);
 #endif
 }
 
