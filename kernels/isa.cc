@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include "base/check.h"
 
@@ -30,7 +34,16 @@ bool IsSupported(Isa isa) {
 
 #elif defined(__aarch64__)
 
-bool IsSupported(Isa isa) { return isa == Isa::kReference || isa == Isa::kNeon; }
+bool IsSupported(Isa isa) {
+  const bool dot_product = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  switch (isa) {
+    case Isa::kReference:
+    case Isa::kNeon: return true;
+    case Isa::kDotProd: return dot_product;
+    case Isa::kI8mm: return dot_product && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+    default: return false;
+  }
+}
 
 #else
 

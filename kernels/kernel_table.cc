@@ -6,6 +6,8 @@
 #include "kernels/avx2.h"
 #include "kernels/avx512vnni.h"
 #elif defined(__aarch64__)
+#include "kernels/dotprod.h"
+#include "kernels/i8mm.h"
 #include "kernels/neon.h"
 #endif
 
@@ -19,6 +21,19 @@
   }
 
 namespace shoal::kernels {
+
+#if defined(__aarch64__)
+namespace {
+
+// An instruction set that adds a matmul to another one and packs weights as that one does.
+constexpr KernelTable WithMatMul(KernelTable table, Isa isa, decltype(KernelTable::matmul) matmul) {
+  table.isa = isa;
+  table.matmul = matmul;
+  return table;
+}
+
+}  // namespace
+#endif
 
 ActivationFormat ActivationFormatFor(TensorType weights) {
   switch (weights) {
@@ -50,7 +65,11 @@ const KernelTable& TableFor(Isa isa) {
   if (isa == Isa::kAvx512Vnni) return kAvx512Vnni;
 #elif defined(__aarch64__)
   static constexpr KernelTable kNeon = SHOAL_KERNEL_TABLE(Isa::kNeon, neon);
+  static constexpr KernelTable kDotProd = WithMatMul(kNeon, Isa::kDotProd, dotprod::MatMul);
+  static constexpr KernelTable kI8mm = WithMatMul(kNeon, Isa::kI8mm, i8mm::MatMul);
   if (isa == Isa::kNeon) return kNeon;
+  if (isa == Isa::kDotProd) return kDotProd;
+  if (isa == Isa::kI8mm) return kI8mm;
 #endif
   CHECK(isa == Isa::kReference, "an instruction set that this build has no kernels for");
   return kReference;
