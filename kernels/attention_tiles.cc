@@ -1,7 +1,10 @@
 #include "kernels/attention_tiles.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+
+#include "kernels/portable_math.h"
 
 namespace shoal::kernels {
 
@@ -16,34 +19,52 @@ struct Rows {
   int32_t head_dim;
 
   int64_t Position(int64_t row) const { return first_position + row / group; }
+  int64_t Head(int64_t row) const { return first_head + row % group; }
   // Where a row's values lie in q and out.
-  int64_t Offset(int64_t row) const {
-    return (row / group * heads + first_head + row % group) * head_dim;
-  }
+  int64_t Offset(int64_t row) const { return (row / group * heads + Head(row)) * head_dim; }
 };
 
-AttentionPage PageOf(const AttentionShape& shape, const std::byte* page, int32_t kv_head) {
-  const int64_t bytes = int64_t{shape.head_dim} * kKvPageTokens * KvTypeBytes(shape.kv_type);
-  const std::byte* k = page + kv_head * 2 * bytes;
-  return {k, k + bytes, shape.head_dim, 0};
+// The keys [first, end) of a page, as many as a query at `position` sees.
+struct VisibleKeys {
+  int32_t first;
+  int32_t end;
+
+  bool operator==(const VisibleKeys&) const = default;
+};
+VisibleKeys VisibleAt(int64_t position, int32_t window, int64_t page_begin) {
+  const auto within = [page_begin](int64_t key) {
+    return static_cast<int32_t>(std::clamp<int64_t>(key - page_begin, 0, kKvPageTokens));
+  };
+  return {window == 0 ? 0 : within(position + 1 - window), within(position + 1)};
+}
+
+AttentionPage PageOf(const AttentionSteps& steps, const AttentionShape& shape,
+                     const std::byte* page, int32_t kv_head, UnpackedPage& unpacked) {
+  const std::byte* k = page + kv_head * KvHeadPageBytes(shape);
+  const std::byte* v = k + KvHeadPageBytes(shape) / 2;
+  if (shape.kv_type == KvType::kQ8_0) {
+    steps.unpack_q8(k, shape.head_dim, unpacked);
+    k = reinterpret_cast<const std::byte*>(unpacked.k);
+    v = reinterpret_cast<const std::byte*>(unpacked.v);
+  }
+  return {k, v, shape.head_dim, 0, 0, shape.softcap};
 }
 
 // Takes the page that begins at position `page_begin` into the `count` rows of the tile; row 0 of
 // the tile is row `begin`.
-void TakePage(const AttentionSteps& steps, const Rows& rows, int64_t begin, int32_t count,
-              int64_t page_begin, AttentionPage page, AttentionTile& tile) {
+void TakePage(const AttentionSteps& steps, const Rows& rows, int32_t window, int64_t begin,
+              int32_t count, int64_t page_begin, AttentionPage page, AttentionTile& tile) {
+  const auto visible_to = [&](int32_t row) {
+    return VisibleAt(rows.Position(begin + row), window, page_begin);
+  };
   int32_t row = 0;
   while (row < count) {
-    // Rows see more keys the later their token, so those that see the whole page come last.
-    const int64_t position = rows.Position(begin + row);
-    int32_t end = count;
-    if (position < page_begin + kKvPageTokens - 1) {
-      const int64_t next_token = (position - rows.first_position + 1) * rows.group;
-      end = static_cast<int32_t>(std::min<int64_t>(count, next_token - begin));
-    }
-    page.visible =
-        static_cast<int32_t>(std::clamp<int64_t>(position - page_begin + 1, 0, kKvPageTokens));
-    if (page.visible == 0) row = end;
+    const VisibleKeys keys = visible_to(row);
+    int32_t end = row + 1;
+    while (end < count && visible_to(end) == keys) ++end;
+    if (keys.first >= keys.end) row = end;
+    page.first = keys.first;
+    page.visible = keys.end;
     while (row < end) {
       const int32_t groups = (end - row + kMaxGroupRows - 1) / kMaxGroupRows;
       const int32_t group_rows = (end - row + groups - 1) / groups;
@@ -51,6 +72,15 @@ void TakePage(const AttentionSteps& steps, const Rows& rows, int64_t begin, int3
       row += group_rows;
     }
   }
+}
+
+// The head's sink after the last page.
+void TakeSink(const AttentionSteps& steps, float sink, int32_t row, AttentionTile& tile) {
+  const float largest = sink > tile.max[row] ? sink : tile.max[row];
+  const float correction = ExpF(tile.max[row] - largest);
+  tile.sum[row] = std::fma(tile.sum[row], correction, ExpF(sink - largest));
+  float* o = tile.o + row * tile.stride;
+  steps.multiply(o, tile.stride, correction, o);
 }
 
 }  // namespace
@@ -61,6 +91,7 @@ void AttendByTiles(const AttentionSteps& steps, const AttentionShape& shape, con
   const int32_t group = shape.heads / shape.kv_heads;
   const Rows rows{first_position, group, kv_head * group, shape.heads, shape.head_dim};
   AttentionTile tile;
+  UnpackedPage unpacked;  // not touched unless the pages are kQ8_0
   tile.stride = (shape.head_dim + kTileAlignment - 1) / kTileAlignment * kTileAlignment;
   const int32_t tile_rows = std::min(kMaxTileRows, kMaxTileFloats / tile.stride);
   const int64_t all_rows = tokens * group;
@@ -73,12 +104,17 @@ void AttendByTiles(const AttentionSteps& steps, const AttentionShape& shape, con
     std::fill_n(tile.o, count * tile.stride, 0.0F);
     std::fill_n(tile.max, count, -std::numeric_limits<float>::infinity());
     std::fill_n(tile.sum, count, 0.0F);
+    const int64_t first_key =
+        shape.window == 0 ? 0 : std::max<int64_t>(0, rows.Position(begin) + 1 - shape.window);
     const int64_t last_page = rows.Position(begin + count - 1) / kKvPageTokens;
-    for (int64_t p = 0; p <= last_page; ++p) {
-      TakePage(steps, rows, begin, count, p * kKvPageTokens, PageOf(shape, pages[p], kv_head),
-               tile);
+    for (int64_t p = first_key / kKvPageTokens; p <= last_page; ++p) {
+      TakePage(steps, rows, shape.window, begin, count, p * kKvPageTokens,
+               PageOf(steps, shape, pages[p], kv_head, unpacked), tile);
     }
     for (int32_t row = 0; row < count; ++row) {
+      if (shape.sinks != nullptr) {
+        TakeSink(steps, shape.sinks[rows.Head(begin + row)], row, tile);
+      }
       steps.divide(tile.o + row * tile.stride, shape.head_dim, tile.sum[row],
                    out + rows.Offset(begin + row));
     }

@@ -27,20 +27,30 @@ struct AttentionTile {
   int32_t stride;  // head_dim rounded up to kTileAlignment
 };
 
-// One page of one kv head, in the shape's kv_type: uint16_t halves or floats.
+// One page of one kv head: uint16_t halves, or floats (kQ8_0 comes unpacked to floats).
 struct AttentionPage {
   const std::byte* k;  // [head_dim, kKvPageTokens]
   const std::byte* v;  // [kKvPageTokens, head_dim]
   int32_t head_dim;
-  int32_t visible;  // keys that the rows see: the first 1..kKvPageTokens
+  int32_t first;    // the rows see the keys [first, visible), at least one
+  int32_t visible;  // at most kKvPageTokens
+  float softcap;    // of the scores; 0: none
+};
+
+// A kQ8_0 page of one kv head as floats.
+struct UnpackedPage {
+  alignas(64) float k[kMaxHeadDim * kKvPageTokens];  // [head_dim, kKvPageTokens]
+  alignas(64) float v[kMaxHeadDim * kKvPageTokens];  // [kKvPageTokens, head_dim]
 };
 
 // What an instruction set brings.
 struct AttentionSteps {
   // Takes a page into rows [row, row + rows) of a tile, 1 <= rows <= kMaxGroupRows: scores, online
-  // softmax and values as kernel_table.h says. It knows the kv_type of the pages.
+  // softmax and values as kernel_table.h says. It knows whether pages are halves or floats.
   void (*take_page)(const AttentionPage& page, AttentionTile& tile, int32_t row, int32_t rows);
-  // out[i] = x[i] * factor
+  // One kv head's part of a kQ8_0 page to floats.
+  void (*unpack_q8)(const std::byte* head_page, int32_t head_dim, UnpackedPage& to);
+  // out[i] = x[i] * factor; `out` may be `x`
   void (*multiply)(const float* x, int32_t n, float factor, float* out);
   // out[i] = x[i] / divisor
   void (*divide)(const float* x, int32_t n, float divisor, float* out);

@@ -4,6 +4,7 @@
 #include "kernels/attention_tiles.h"
 #include "kernels/avx2.h"
 #include "kernels/avx2_math.h"
+#include "kernels/kv_page.h"
 
 #if defined(__x86_64__)
 
@@ -80,6 +81,16 @@ SHOAL_TARGET_AVX2 void ProductTail(int32_t rows, const float* a, int64_t a_strid
   }
 }
 
+// Scores that are bent by the page's softcap, in place.
+SHOAL_TARGET_AVX2 inline void CapScores(float softcap, float* scores, int32_t count) {
+  const __m256 cap = _mm256_set1_ps(softcap);
+  const __m256 inverse = _mm256_set1_ps(1.0F / softcap);
+  for (int32_t i = 0; i < count; i += kLanes) {
+    const __m256 bent = Tanh8(_mm256_mul_ps(_mm256_loadu_ps(scores + i), inverse));
+    _mm256_storeu_ps(scores + i, _mm256_mul_ps(bent, cap));
+  }
+}
+
 // Scores [rows, kKvPageTokens] to weights p in place; moves max and sum on and writes the factor by
 // which sums and values so far shrink.
 template <int kRows>
@@ -91,7 +102,9 @@ SHOAL_TARGET_AVX2 inline void Softmax(const AttentionPage& page, float* scores, 
   for (int v = 0; v < kVectors; ++v) {
     const __m256i key =
         _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(v * kLanes));
-    visible[v] = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(page.visible), key));
+    const __m256i before_end = _mm256_cmpgt_epi32(_mm256_set1_epi32(page.visible), key);
+    const __m256i before_first = _mm256_cmpgt_epi32(_mm256_set1_epi32(page.first), key);
+    visible[v] = _mm256_castsi256_ps(_mm256_andnot_si256(before_first, before_end));
   }
   alignas(32) float old_minus_new[kLanes] = {};
   for (int r = 0; r < kRows; ++r) {
@@ -135,19 +148,23 @@ SHOAL_TARGET_AVX2 void TakePageOfRows(const AttentionPage& page, AttentionTile& 
     Product<T, kRows, kVectors>(q, tile.stride, k + c, kKvPageTokens, page.head_dim, nullptr, p + c,
                                 kKvPageTokens);
   }
+  if (page.softcap != 0) CapScores(page.softcap, p, kRows * kKvPageTokens);
   Softmax<kRows>(page, p, tile.max + row, tile.sum + row, rescale);
+  const float* weights = p + page.first;
+  const int32_t keys = page.visible - page.first;
+  v += int64_t{page.first} * page.head_dim;
   float* o = tile.o + row * tile.stride;
   int32_t d = 0;
   for (; d + kColumns <= page.head_dim; d += kColumns) {
-    Product<T, kRows, kVectors>(p, kKvPageTokens, v + d, page.head_dim, page.visible, rescale,
-                                o + d, tile.stride);
+    Product<T, kRows, kVectors>(weights, kKvPageTokens, v + d, page.head_dim, keys, rescale, o + d,
+                                tile.stride);
   }
   for (; d + kLanes <= page.head_dim; d += kLanes) {
-    Product<T, kRows, 1>(p, kKvPageTokens, v + d, page.head_dim, page.visible, rescale, o + d,
+    Product<T, kRows, 1>(weights, kKvPageTokens, v + d, page.head_dim, keys, rescale, o + d,
                          tile.stride);
   }
   if (d < page.head_dim) {
-    ProductTail(kRows, p, kKvPageTokens, v + d, page.head_dim, page.visible, page.head_dim - d,
+    ProductTail(kRows, weights, kKvPageTokens, v + d, page.head_dim, keys, page.head_dim - d,
                 rescale, o + d, tile.stride);
   }
 }
@@ -161,6 +178,38 @@ void TakePage(const AttentionPage& page, AttentionTile& tile, int32_t row, int32
     case 4: return TakePageOfRows<T, 4>(page, tile, row);
     case 5: return TakePageOfRows<T, 5>(page, tile, row);
     default: return TakePageOfRows<T, kMaxGroupRows>(page, tile, row);
+  }
+}
+
+// Eight quants as floats.
+SHOAL_TARGET_AVX2 inline __m256 Quants8(const int8_t* from) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+}
+
+SHOAL_TARGET_AVX2 void UnpackQ8(const std::byte* head_page, int32_t head_dim, UnpackedPage& to) {
+  const Q8Offsets offsets = Q8OffsetsOf(head_dim);
+  const auto* k = reinterpret_cast<const int8_t*>(head_page);
+  const auto* v = reinterpret_cast<const int8_t*>(head_page + offsets.v);
+  const auto* k_scales = reinterpret_cast<const uint16_t*>(head_page + offsets.k_scales);
+  const auto* v_scales = reinterpret_cast<const uint16_t*>(head_page + offsets.v_scales);
+  for (int32_t d = 0; d < head_dim; ++d) {
+    const uint16_t* scales = k_scales + d / kKvBlock * kKvPageTokens;
+    for (int32_t j = 0; j < kKvPageTokens; j += kLanes) {
+      const int32_t at = d * kKvPageTokens + j;
+      _mm256_storeu_ps(to.k + at, _mm256_mul_ps(Load8(scales + j), Quants8(k + at)));
+    }
+  }
+  for (int32_t j = 0; j < kKvPageTokens; ++j) {
+    const int8_t* quants = v + int64_t{j} * head_dim;
+    float* values = to.v + int64_t{j} * head_dim;
+    const uint16_t* scales = v_scales + j * KvBlocks(head_dim);
+    int32_t d = 0;
+    for (; d + kLanes <= head_dim; d += kLanes) {
+      const __m256 scale = _mm256_set1_ps(Load1(scales + d / kKvBlock));
+      _mm256_storeu_ps(values + d, _mm256_mul_ps(scale, Quants8(quants + d)));
+    }
+    for (; d < head_dim; ++d) values[d] = Load1(scales + d / kKvBlock) * quants[d];
   }
 }
 
@@ -185,8 +234,8 @@ SHOAL_TARGET_AVX2 void Divide(const float* x, int32_t n, float divisor, float* o
 void Attend(const AttentionShape& shape, const float* q, int64_t tokens, int64_t first_position,
             const std::byte* const* pages, int32_t kv_head, float* out) {
   const auto take_page = shape.kv_type == KvType::kF16 ? TakePage<uint16_t> : TakePage<float>;
-  AttendByTiles({take_page, Multiply, Divide}, shape, q, tokens, first_position, pages, kv_head,
-                out);
+  AttendByTiles({take_page, UnpackQ8, Multiply, Divide}, shape, q, tokens, first_position, pages,
+                kv_head, out);
 }
 
 }  // namespace shoal::kernels::avx2

@@ -1,8 +1,10 @@
-// ExpF and the fixed sum of 16 partial sums, eight lanes at a time. For the avx2_*.cc files only.
+// ExpF, TanhF and the fixed sum of 16 partial sums, eight lanes at a time. For the avx2_*.cc files
+// only.
 #pragma once
 
 #include "kernels/avx2_intrinsics.h"
 #include "kernels/exp_constants.h"
+#include "kernels/tanh_constants.h"
 
 #if defined(__x86_64__)
 
@@ -30,6 +32,26 @@ SHOAL_TARGET_AVX2 inline __m256 Exp8(__m256 x) {
   const __m256 below = _mm256_cmp_ps(x, _mm256_set1_ps(kMinX), _CMP_LT_OQ);
   const __m256 infinite = _mm256_add_ps(x, _mm256_set1_ps(__builtin_inff()));
   return _mm256_andnot_ps(below, _mm256_blendv_ps(y, infinite, above));
+}
+
+// TanhF of each lane.
+SHOAL_TARGET_AVX2 inline __m256 Tanh8(__m256 x) {
+  using namespace tanh_constants;
+  const __m256 sign_bit = _mm256_set1_ps(-0.0F);
+  const __m256 one = _mm256_set1_ps(1.0F);
+  const __m256 z = _mm256_andnot_ps(sign_bit, x);
+  const __m256 w = _mm256_mul_ps(z, z);
+  __m256 p = _mm256_set1_ps(kC4);
+  p = _mm256_fmadd_ps(p, w, _mm256_set1_ps(kC3));
+  p = _mm256_fmadd_ps(p, w, _mm256_set1_ps(kC2));
+  p = _mm256_fmadd_ps(p, w, _mm256_set1_ps(kC1));
+  p = _mm256_fmadd_ps(p, w, _mm256_set1_ps(kC0));
+  const __m256 small = _mm256_fmadd_ps(_mm256_mul_ps(z, w), p, z);
+  const __m256 divisor = _mm256_add_ps(Exp8(_mm256_add_ps(z, z)), one);
+  const __m256 large = _mm256_sub_ps(one, _mm256_div_ps(_mm256_set1_ps(2.0F), divisor));
+  const __m256 is_small = _mm256_cmp_ps(z, _mm256_set1_ps(kSmall), _CMP_LE_OQ);
+  const __m256 y = _mm256_blendv_ps(large, small, is_small);
+  return _mm256_or_ps(_mm256_andnot_ps(sign_bit, y), _mm256_and_ps(sign_bit, x));
 }
 
 // The sum of 16 partial sums, by the tree of kernel_table.h.

@@ -1,7 +1,7 @@
 // Everything but products and attention, for AVX2.
 #include "kernels/avx2.h"
 #include "kernels/avx2_math.h"
-#include "kernels/portable_math.h"
+#include "kernels/kv_page.h"
 
 #if defined(__x86_64__)
 
@@ -55,6 +55,106 @@ SHOAL_TARGET_AVX2 inline __m128i Quantize32(const float* x, float inverse, int8_
 
 inline float InverseScale(float largest) {
   return largest >= kSmallestQuantized ? 127.0F / largest : 0.0F;
+}
+
+// What Map does to each vector of x and y.
+struct AddOp {
+  SHOAL_TARGET_AVX2 inline __m256 operator()(__m256 x, __m256 y) const {
+    return _mm256_add_ps(x, y);
+  }
+};
+
+struct AddScaledOp {
+  __m256 factor;
+  SHOAL_TARGET_AVX2 inline __m256 operator()(__m256 x, __m256 y) const {
+    return _mm256_fmadd_ps(factor, y, x);
+  }
+};
+
+struct MultiplyOp {
+  __m256 factor;
+  SHOAL_TARGET_AVX2 inline __m256 operator()(__m256 x, __m256 /*y*/) const {
+    return _mm256_mul_ps(x, factor);
+  }
+};
+
+struct SoftCapOp {
+  __m256 cap;
+  __m256 inverse;
+  SHOAL_TARGET_AVX2 inline __m256 operator()(__m256 x, __m256 /*y*/) const {
+    return _mm256_mul_ps(Tanh8(_mm256_mul_ps(x, inverse)), cap);
+  }
+};
+
+// x / (1 + e^-(slope * x)), slope being 1 for SiLU.
+SHOAL_TARGET_AVX2 inline __m256 Swish(__m256 x, __m256 slope_times_x) {
+  const __m256 exp = Exp8(_mm256_xor_ps(slope_times_x, _mm256_set1_ps(-0.0F)));
+  return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0F), exp));
+}
+
+struct SiluMultiplyOp {
+  SHOAL_TARGET_AVX2 inline __m256 operator()(__m256 gate, __m256 up) const {
+    return _mm256_mul_ps(Swish(gate, gate), up);
+  }
+};
+
+struct GeluOp {
+  SHOAL_TARGET_AVX2 inline __m256 operator()(__m256 x, __m256 /*y*/) const {
+    const __m256 cubic = _mm256_mul_ps(x, _mm256_set1_ps(kGeluCubic));
+    const __m256 inner = _mm256_fmadd_ps(cubic, x, _mm256_set1_ps(1.0F));
+    const __m256 linear = _mm256_mul_ps(x, _mm256_set1_ps(kGeluLinear));
+    const __m256 half = _mm256_mul_ps(_mm256_set1_ps(0.5F), x);
+    return _mm256_fmadd_ps(half, Tanh8(_mm256_mul_ps(linear, inner)), half);
+  }
+};
+
+struct GeluMultiplyOp {
+  SHOAL_TARGET_AVX2 inline __m256 operator()(__m256 gate, __m256 up) const {
+    return _mm256_mul_ps(GeluOp()(gate, up), up);
+  }
+};
+
+struct ClampedSwigluOp {
+  SHOAL_TARGET_AVX2 inline __m256 operator()(__m256 gate, __m256 up) const {
+    const __m256 limit = _mm256_set1_ps(kSwigluLimit);
+    const __m256 g = _mm256_min_ps(gate, limit);
+    const __m256 u = _mm256_min_ps(_mm256_max_ps(up, _mm256_set1_ps(-kSwigluLimit)), limit);
+    const __m256 swish = Swish(g, _mm256_mul_ps(g, _mm256_set1_ps(kSwigluSlope)));
+    return _mm256_mul_ps(swish, _mm256_add_ps(u, _mm256_set1_ps(1.0F)));
+  }
+};
+
+// A mask of the first `count` lanes.
+SHOAL_TARGET_AVX2 inline __m256i FirstLanes(int64_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(count)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+// x[i] = op(x[i], y[i]); `y` may be `x`.
+template <typename Op>
+SHOAL_TARGET_AVX2 inline void Map(float* x, const float* y, int64_t n, Op op) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    _mm256_storeu_ps(x + i, op(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+  }
+  if (i == n) return;
+  const __m256i rest = FirstLanes(n - i);
+  _mm256_maskstore_ps(x + i, rest,
+                      op(_mm256_maskload_ps(x + i, rest), _mm256_maskload_ps(y + i, rest)));
+}
+
+// The sum of x[i] - mean, or of its squares, by the 16 partial sums.
+template <bool kSquares>
+SHOAL_TARGET_AVX2 inline float SumOfDifferences(const float* x, int64_t n, __m256 mean) {
+  __m256 partial[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const __m256i lanes = FirstLanes(n - i);
+    const __m256 difference = _mm256_and_ps(_mm256_sub_ps(_mm256_maskload_ps(x + i, lanes), mean),
+                                            _mm256_castsi256_ps(lanes));
+    __m256& sum = partial[i / kLanes % 2];
+    sum = kSquares ? _mm256_fmadd_ps(difference, difference, sum) : _mm256_add_ps(sum, difference);
+  }
+  return SumOfPartials(partial[0], partial[1]);
 }
 
 // Eight pairs (a, b) by eight angles.
@@ -186,25 +286,44 @@ SHOAL_TARGET_AVX2 void RmsNorm(const float* x, const float* weight, int64_t n, f
   for (; i < n; ++i) out[i] = (x[i] * inverse) * weight[i];
 }
 
-SHOAL_TARGET_AVX2 void Add(float* x, const float* y, int64_t n) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    _mm256_storeu_ps(x + i, _mm256_add_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
+SHOAL_TARGET_AVX2 void LayerNorm(const float* x, const float* weight, const float* bias, int64_t n,
+                                 float epsilon, float* out) {
+  const __m256 zero = _mm256_setzero_ps();
+  const float mean = SumOfDifferences<false>(x, n, zero) / static_cast<float>(n);
+  const __m256 means = _mm256_set1_ps(mean);
+  const float variance = SumOfDifferences<true>(x, n, means) / static_cast<float>(n);
+  const __m256 inverse = _mm256_set1_ps(1.0F / __builtin_sqrtf(variance + epsilon));
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const __m256i lanes = FirstLanes(n - i);
+    const __m256 value = _mm256_sub_ps(_mm256_maskload_ps(x + i, lanes), means);
+    const __m256 scaled = _mm256_mul_ps(value, inverse);
+    _mm256_maskstore_ps(out + i, lanes,
+                        _mm256_fmadd_ps(scaled, _mm256_maskload_ps(weight + i, lanes),
+                                        _mm256_maskload_ps(bias + i, lanes)));
   }
-  for (; i < n; ++i) x[i] += y[i];
 }
 
-SHOAL_TARGET_AVX2 void SiluMultiply(float* gate, const float* up, int64_t n) {
-  const __m256 one = _mm256_set1_ps(1.0F);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const __m256 x = _mm256_loadu_ps(gate + i);
-    const __m256 exp = Exp8(_mm256_xor_ps(x, _mm256_set1_ps(-0.0F)));
-    const __m256 silu = _mm256_div_ps(x, _mm256_add_ps(one, exp));
-    _mm256_storeu_ps(gate + i, _mm256_mul_ps(silu, _mm256_loadu_ps(up + i)));
-  }
-  for (; i < n; ++i) gate[i] = (gate[i] / (1.0F + ExpF(-gate[i]))) * up[i];
+void Add(float* x, const float* y, int64_t n) { Map(x, y, n, AddOp()); }
+
+SHOAL_TARGET_AVX2 void AddScaled(float* x, float factor, const float* y, int64_t n) {
+  Map(x, y, n, AddScaledOp{_mm256_set1_ps(factor)});
 }
+
+SHOAL_TARGET_AVX2 void Multiply(float* x, float factor, int64_t n) {
+  Map(x, x, n, MultiplyOp{_mm256_set1_ps(factor)});
+}
+
+SHOAL_TARGET_AVX2 void SoftCap(float* x, float cap, int64_t n) {
+  Map(x, x, n, SoftCapOp{_mm256_set1_ps(cap), _mm256_set1_ps(1.0F / cap)});
+}
+
+void SiluMultiply(float* gate, const float* up, int64_t n) { Map(gate, up, n, SiluMultiplyOp()); }
+
+void Gelu(float* x, int64_t n) { Map(x, x, n, GeluOp()); }
+
+void GeluMultiply(float* gate, const float* up, int64_t n) { Map(gate, up, n, GeluMultiplyOp()); }
+
+void ClampedSwiglu(float* gate, const float* up, int64_t n) { Map(gate, up, n, ClampedSwigluOp()); }
 
 SHOAL_TARGET_AVX2 void RopeAdjacent(float* x, const float* cos, const float* sin, int32_t heads,
                                     int32_t head_dim, int32_t rope_dim) {
@@ -227,7 +346,9 @@ SHOAL_TARGET_AVX2 void RopeHalves(float* x, const float* cos, const float* sin, 
 
 void StoreKv(const AttentionShape& shape, const float* k, const float* v, std::byte* page,
              int32_t slot) {
-  if (shape.kv_type == KvType::kF16) {
+  if (shape.kv_type == KvType::kQ8_0) {
+    StoreKvQ8(QuantizeBy32, shape, k, v, page, slot);
+  } else if (shape.kv_type == KvType::kF16) {
     StoreKvAs(shape, k, v, reinterpret_cast<uint16_t*>(page), slot);
   } else {
     StoreKvAs(shape, k, v, reinterpret_cast<float*>(page), slot);

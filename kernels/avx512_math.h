@@ -1,11 +1,12 @@
-// ExpF and the fixed sum of 16 partial sums, 16 lanes at a time, and masks for what is left of a
-// row. For the avx512vnni_*.cc files only.
+// ExpF, TanhF and the fixed sum of 16 partial sums, 16 lanes at a time, and masks for what is left
+// of a row. For the avx512vnni_*.cc files only.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/avx512_intrinsics.h"
 #include "kernels/exp_constants.h"
+#include "kernels/tanh_constants.h"
 
 #if defined(__x86_64__)
 
@@ -38,6 +39,25 @@ SHOAL_TARGET_AVX512 inline __m512 Exp16(__m512 x) {
   const __mmask16 not_below = _mm512_cmp_ps_mask(x, _mm512_set1_ps(kMinX), _CMP_NLT_UQ);
   const __m512 infinite = _mm512_add_ps(x, _mm512_set1_ps(__builtin_inff()));
   return _mm512_maskz_mov_ps(not_below, _mm512_mask_mov_ps(y, above, infinite));
+}
+
+// TanhF of each lane.
+SHOAL_TARGET_AVX512 inline __m512 Tanh16(__m512 x) {
+  using namespace tanh_constants;
+  const __m512 one = _mm512_set1_ps(1.0F);
+  const __m512 z = _mm512_abs_ps(x);
+  const __m512 w = _mm512_mul_ps(z, z);
+  __m512 p = _mm512_set1_ps(kC4);
+  p = _mm512_fmadd_ps(p, w, _mm512_set1_ps(kC3));
+  p = _mm512_fmadd_ps(p, w, _mm512_set1_ps(kC2));
+  p = _mm512_fmadd_ps(p, w, _mm512_set1_ps(kC1));
+  p = _mm512_fmadd_ps(p, w, _mm512_set1_ps(kC0));
+  const __m512 small = _mm512_fmadd_ps(_mm512_mul_ps(z, w), p, z);
+  const __m512 divisor = _mm512_add_ps(Exp16(_mm512_add_ps(z, z)), one);
+  const __m512 large = _mm512_sub_ps(one, _mm512_div_ps(_mm512_set1_ps(2.0F), divisor));
+  const __mmask16 is_small = _mm512_cmp_ps_mask(z, _mm512_set1_ps(kSmall), _CMP_LE_OQ);
+  const __m512 y = _mm512_mask_mov_ps(large, is_small, small);  // not negative, or NaN
+  return _mm512_or_ps(y, _mm512_and_ps(x, _mm512_set1_ps(-0.0F)));
 }
 
 // The sum of 16 partial sums, by the tree of kernel_table.h.

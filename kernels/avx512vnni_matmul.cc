@@ -1,5 +1,5 @@
-// Matrix products with AVX-512 VNNI. Lanes are the 16 rows of a group: a vector holds 4 consecutive
-// k of each, and vpdpbusd adds their products with 4 broadcast activations to the row's sum.
+// Matrix products with AVX-512 VNNI. A vector has the 16 rows of a group; vpdpbusd adds the
+// products of 4 k to each row's sum.
 #include "kernels/avx512vnni.h"
 
 #if defined(__x86_64__)
@@ -12,173 +12,177 @@
 namespace shoal::kernels::avx512vnni {
 namespace {
 
-constexpr int64_t kBlock = 32;     // k per block of the Q types
-constexpr int64_t kGroups = 4;     // streams through memory where it is what bounds
-constexpr int64_t kMaxTokens = 8;  // per tile, for one group
+#define SHOAL_TARGET SHOAL_TARGET_AVX512
 
-constexpr bool HasMinimum(TensorType type) { return type == TensorType::kQ4_1; }
-constexpr bool IsFourBit(TensorType type) { return type != TensorType::kQ8_0; }
-constexpr int64_t ScaleBytes(TensorType type) { return HasMinimum(type) ? 64 : 32; }
-constexpr int64_t RecordBytes(TensorType type) {
-  return ScaleBytes(type) + (IsFourBit(type) ? 256 : 512);
-}
-
-SHOAL_TARGET_AVX512 inline __m512 LoadHalves(const std::byte* from) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-}
-
-// Writes the first `rows` (at least 1) of 16 outputs.
-SHOAL_TARGET_AVX512 inline void StoreRows(__m512 sums, int64_t rows, float* out) {
-  const uint32_t mask = rows < kRowUnit ? (1u << rows) - 1 : 0xffffu;
-  _mm512_mask_storeu_ps(out, static_cast<__mmask16>(mask), sums);
-}
-
-// What vpdpbusd, which takes unsigned weights, adds too much for each unit of the activations' sum.
-constexpr int32_t WeightOffset(TensorType type) {
-  return type == TensorType::kQ4_0 ? 8 : type == TensorType::kQ8_0 ? 128 : 0;
-}
-
-// Weights of k = 4 piece to 4 piece + 3, unsigned. Piece 0..7 of a block.
+using Ints = __m512i;
+using Floats = __m512;
+constexpr int kVectors = 1;
+constexpr int kVectorBytes = 64;
+constexpr bool kMultipliesSigned = false;
+constexpr int64_t kLargestSum = INT32_MAX;
+constexpr int kTileTokens = 8;
+constexpr int64_t kBytesAhead = 2304;
 template <TensorType kType>
-SHOAL_TARGET_AVX512 inline __m512i LoadPiece(const std::byte* quants, int piece) {
-  if constexpr (kType == TensorType::kQ8_0) {
-    return _mm512_xor_si512(_mm512_loadu_si512(quants + 64 * piece), _mm512_set1_epi8(-128));
-  } else {
-    const __m512i pair = _mm512_loadu_si512(quants + 64 * (piece % 4));
-    return _mm512_and_si512(piece < 4 ? pair : _mm512_srli_epi16(pair, 4), _mm512_set1_epi8(15));
-  }
-}
+constexpr int kStreams = kType == TensorType::kQ8_0 ? 4 : 1;
 
-SHOAL_TARGET_AVX512 inline __m512i BroadcastFour(const int8_t* values) {
+SHOAL_TARGET inline Ints LoadInts(const std::byte* from) { return _mm512_loadu_si512(from); }
+SHOAL_TARGET inline __m256i LoadHalf(const std::byte* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+SHOAL_TARGET inline Floats LoadHalves(const std::byte* from) {
+  return _mm512_cvtph_ps(LoadHalf(from));
+}
+SHOAL_TARGET inline Ints LoadUnsigned16(const std::byte* from) {
+  return _mm512_cvtepu16_epi32(LoadHalf(from));
+}
+SHOAL_TARGET inline Ints BroadcastFour(const int8_t* values) {
   int32_t four;
   __builtin_memcpy(&four, values, sizeof(four));
   return _mm512_set1_epi32(four);
 }
-
-// One block of one group by kTokens tokens, added to acc. x holds the block of the first token.
-template <TensorType kType, int kTokens>
-SHOAL_TARGET_AVX512 inline void AddBlock(const std::byte* record, const Activations& x,
-                                         int64_t block, int64_t cols, __m512* acc) {
-  const int64_t blocks = cols / kBlock;
-  const int8_t* values = x.values + block * kBlock;
-  __m512i dots[kTokens];
-#pragma GCC unroll 8
-  for (int t = 0; t < kTokens; ++t) {
-    dots[t] = _mm512_setzero_si512();
-    if constexpr (WeightOffset(kType) != 0) {
-      dots[t] = _mm512_set1_epi32(-WeightOffset(kType) * x.sums[t * blocks + block]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int piece = 0; piece < 8; ++piece) {
-    const __m512i w = LoadPiece<kType>(record + ScaleBytes(kType), piece);
-#pragma GCC unroll 8
-    for (int t = 0; t < kTokens; ++t) {
-      dots[t] = _mm512_dpbusd_epi32(dots[t], w, BroadcastFour(values + t * cols + 4 * piece));
-    }
-  }
-  const __m512 d = LoadHalves(record);
-#pragma GCC unroll 8
-  for (int t = 0; t < kTokens; ++t) {
-    const __m512 scale = _mm512_mul_ps(d, _mm512_set1_ps(x.scales[t * blocks + block]));
-    acc[t] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dots[t]), acc[t]);
-    if constexpr (HasMinimum(kType)) {
-      const __m512 sum = _mm512_set1_ps(x.scaled_sums[t * blocks + block]);
-      acc[t] = _mm512_fmadd_ps(LoadHalves(record + 32), sum, acc[t]);
-    }
-  }
+SHOAL_TARGET inline Ints Repeat16(const int8_t (&bytes)[16]) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
 }
+SHOAL_TARGET inline Ints Zeros() { return _mm512_setzero_si512(); }
+SHOAL_TARGET inline Ints EachByte(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
+SHOAL_TARGET inline Ints EachInt(int32_t value) { return _mm512_set1_epi32(value); }
+SHOAL_TARGET inline Ints And(Ints a, Ints b) { return _mm512_and_si512(a, b); }
+SHOAL_TARGET inline Ints Or(Ints a, Ints b) { return _mm512_or_si512(a, b); }
+SHOAL_TARGET inline Ints FlipSigns(Ints a) { return _mm512_xor_si512(a, EachByte(-128)); }
+SHOAL_TARGET inline Ints AddBytes(Ints a, Ints b) { return _mm512_add_epi8(a, b); }
+SHOAL_TARGET inline Ints Minus(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
+SHOAL_TARGET inline Ints Shuffle(Ints a, Ints order) { return _mm512_shuffle_epi8(a, order); }
+SHOAL_TARGET inline __m128i Count(int n) { return _mm_cvtsi32_si128(n); }
+SHOAL_TARGET inline Ints ShiftRight16(Ints a, int n) { return _mm512_srl_epi16(a, Count(n)); }
+SHOAL_TARGET inline Ints ShiftRight32(Ints a, int n) { return _mm512_srl_epi32(a, Count(n)); }
+SHOAL_TARGET inline Ints ShiftLeft32(Ints a, int n) { return _mm512_sll_epi32(a, Count(n)); }
+SHOAL_TARGET inline Ints SignedShiftRight16(Ints a, int n) { return _mm512_sra_epi16(a, Count(n)); }
+SHOAL_TARGET inline Ints WhereBits(Ints a, Ints bits, Ints value) {
+  return _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(a, bits), value);
+}
+
+SHOAL_TARGET inline Floats ZeroFloats() { return _mm512_setzero_ps(); }
+SHOAL_TARGET inline Floats BroadcastFloat(const float* value) { return _mm512_set1_ps(*value); }
+SHOAL_TARGET inline Floats ToFloats(Ints a) { return _mm512_cvtepi32_ps(a); }
+SHOAL_TARGET inline Floats Times(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
+SHOAL_TARGET inline Floats Fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+SHOAL_TARGET inline Floats NegatedFma(Floats a, Floats b, Floats c) {
+  return _mm512_fnmadd_ps(a, b, c);
+}
+
+template <bool kSigned>
+SHOAL_TARGET inline Ints MultiplyAdd(Ints sums, Ints weights, Ints x) {
+  static_assert(!kSigned);
+  return _mm512_dpbusd_epi32(sums, weights, x);
+}
+SHOAL_TARGET inline void KeepOrder(Ints&) {}
+SHOAL_TARGET inline Ints AddProducts16(Ints total, Ints a, Ints b) {
+  return _mm512_dpwssd_epi32(total, a, b);
+}
+SHOAL_TARGET inline Ints AddSums(Ints total, Ints sums) { return _mm512_add_epi32(total, sums); }
+SHOAL_TARGET inline Ints AddScaled(Ints total, Ints sums, Ints scale) {
+  return _mm512_add_epi32(total, _mm512_mullo_epi32(sums, scale));
+}
+// Byte b of each lane, as an integer.
+template <bool kSigned>
+SHOAL_TARGET inline Ints SpreadByte(Ints lanes, int b) {
+  const Ints upper = _mm512_sll_epi32(lanes, Count(24 - 8 * b));
+  return kSigned ? _mm512_srai_epi32(upper, 24) : _mm512_srli_epi32(upper, 24);
+}
+// Sums of 32 from 16 sums of 16.
+SHOAL_TARGET inline void AddPairs16(const int16_t* from, int16_t* to) {
+  const auto* vectors = reinterpret_cast<const __m128i*>(from);
+  const __m128i sums = _mm_hadd_epi16(_mm_loadu_si128(vectors), _mm_loadu_si128(vectors + 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), sums);
+}
+
+// Writes the first `rows` (at least 1) of 16 outputs.
+SHOAL_TARGET inline void StoreGroup(const Floats (&sums)[kVectors], int64_t rows, float* out) {
+  const uint32_t mask = rows < kRowUnit ? (1u << rows) - 1 : 0xffffu;
+  _mm512_mask_storeu_ps(out, static_cast<__mmask16>(mask), sums[0]);
+}
+
+#include "kernels/x86_matmul_int8.inc"
 
 // The weights of one k of a group.
 template <TensorType kType>
-SHOAL_TARGET_AVX512 inline __m512 LoadFloats(const std::byte* from) {
+SHOAL_TARGET inline __m512 LoadFloats(const std::byte* from) {
   if constexpr (kType == TensorType::kF32) {
     return _mm512_loadu_ps(reinterpret_cast<const float*>(from));
   } else if constexpr (kType == TensorType::kF16) {
     return LoadHalves(from);
   } else {
-    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+    return _mm512_castsi512_ps(ShiftLeft32(LoadUnsigned16(from), 16));
   }
 }
 
-// kRowGroups groups, of which `rows` rows exist, by the first kTokens tokens of x.
-template <TensorType kType, int kRowGroups, int kTokens>
-SHOAL_TARGET_AVX512 void MultiplyTile(const std::byte* groups, int64_t cols, const Activations& x,
-                                      int64_t rows, float* out, int64_t out_stride) {
-  const int64_t group_bytes = PackedGroupBytes(kType, cols);
-  __m512 acc[kRowGroups][kTokens];
+// kGroups groups, of which `rows` rows exist, by the first kTokens tokens of x.
+template <TensorType kType, int kGroups, int kTokens>
+SHOAL_TARGET void MultiplyFloatTile(const std::byte* groups, int64_t cols, const float* x,
+                                    int64_t rows, float* out, int64_t out_stride) {
+  constexpr int64_t kBytes = kType == TensorType::kF32 ? 64 : 32;
+  const int64_t group_bytes = cols * kBytes;
+  Floats acc[kGroups][kTokens][kVectors];
 #pragma GCC unroll 4
-  for (int g = 0; g < kRowGroups; ++g) {
+  for (int g = 0; g < kGroups; ++g) {
 #pragma GCC unroll 8
-    for (int t = 0; t < kTokens; ++t) acc[g][t] = _mm512_setzero_ps();
+    for (int t = 0; t < kTokens; ++t) acc[g][t][0] = ZeroFloats();
   }
-  if constexpr (ActivationsAreFloats(kType)) {
-    constexpr int64_t kBytes = kType == TensorType::kF32 ? 64 : 32;
-    for (int64_t k = 0; k < cols; ++k) {
+  for (int64_t k = 0; k < cols; ++k) {
 #pragma GCC unroll 4
-      for (int g = 0; g < kRowGroups; ++g) {
-        const __m512 w = LoadFloats<kType>(groups + g * group_bytes + k * kBytes);
+    for (int g = 0; g < kGroups; ++g) {
+      const Floats w = LoadFloats<kType>(groups + g * group_bytes + k * kBytes);
 #pragma GCC unroll 8
-        for (int t = 0; t < kTokens; ++t) {
-          acc[g][t] = _mm512_fmadd_ps(w, _mm512_set1_ps(x.f32[t * cols + k]), acc[g][t]);
-        }
-      }
-    }
-  } else {
-    for (int64_t b = 0; b < cols / kBlock; ++b) {
-#pragma GCC unroll 4
-      for (int g = 0; g < kRowGroups; ++g) {
-        const std::byte* record = groups + g * group_bytes + b * RecordBytes(kType);
-        AddBlock<kType, kTokens>(record, x, b, cols, acc[g]);
+      for (int t = 0; t < kTokens; ++t) {
+        acc[g][t][0] = Fma(w, BroadcastFloat(x + t * cols + k), acc[g][t][0]);
       }
     }
   }
 #pragma GCC unroll 4
-  for (int g = 0; g < kRowGroups; ++g) {
-    const int64_t first = g * kRowUnit;
+  for (int g = 0; g < kGroups; ++g) {
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) {
-      StoreRows(acc[g][t], rows - first, out + t * out_stride + first);
+      StoreGroup(acc[g][t], rows - g * kRowUnit, out + t * out_stride + g * kRowUnit);
     }
   }
 }
 
-// kRowGroups groups by all tokens, in tiles of at most kTile and then of half as many.
-template <TensorType kType, int kRowGroups, int kTile>
-SHOAL_TARGET_AVX512 void MultiplyGroups(const std::byte* groups, int64_t cols, Activations x,
-                                        int64_t tokens, int64_t rows, float* out,
-                                        int64_t out_stride) {
+// kGroups groups by all tokens, in tiles of at most kTile and then of half as many.
+template <TensorType kType, int kGroups, int kTile>
+SHOAL_TARGET void MultiplyFloatGroups(const std::byte* groups, int64_t cols, const float* x,
+                                      int64_t tokens, int64_t rows, float* out,
+                                      int64_t out_stride) {
   for (; tokens >= kTile; tokens -= kTile) {
-    MultiplyTile<kType, kRowGroups, kTile>(groups, cols, x, rows, out, out_stride);
-    x = SkipTokens(x, kTile, cols);
+    MultiplyFloatTile<kType, kGroups, kTile>(groups, cols, x, rows, out, out_stride);
+    x += kTile * cols;
     out += kTile * out_stride;
   }
   if constexpr (kTile > 1) {
-    MultiplyGroups<kType, kRowGroups, kTile / 2>(groups, cols, x, tokens, rows, out, out_stride);
+    MultiplyFloatGroups<kType, kGroups, kTile / 2>(groups, cols, x, tokens, rows, out, out_stride);
   }
 }
 
 template <TensorType kType>
-SHOAL_TARGET_AVX512 void Multiply(const WeightMatrix& weights, const Activations& x, int64_t tokens,
-                                  int64_t row_begin, int64_t row_end, float* out,
-                                  int64_t out_stride) {
+SHOAL_TARGET void MultiplyFloat(const WeightMatrix& weights, const Activations& x, int64_t tokens,
+                                int64_t row_begin, int64_t row_end, float* out,
+                                int64_t out_stride) {
+  constexpr int64_t kGroups = 4;  // as many sums in flight as hide the latency of the multiply-add
   const int64_t cols = weights.cols;
   const int64_t group_bytes = PackedGroupBytes(kType, cols);
   const std::byte* groups = weights.data + row_begin / kRowUnit * group_bytes;
   int64_t row = row_begin;
-  if (tokens < kMaxTokens || ActivationsAreFloats(kType)) {
-    for (; row_end - row > (kGroups - 1) * kRowUnit; row += kGroups * kRowUnit) {
-      MultiplyGroups<kType, kGroups, 4>(groups, cols, x, tokens, row_end - row, out + row,
-                                        out_stride);
-      groups += kGroups * group_bytes;
-    }
+  for (; row_end - row > (kGroups - 1) * kRowUnit; row += kGroups * kRowUnit) {
+    MultiplyFloatGroups<kType, kGroups, 4>(groups, cols, x.f32, tokens, row_end - row, out + row,
+                                           out_stride);
+    groups += kGroups * group_bytes;
   }
   for (; row < row_end; row += kRowUnit, groups += group_bytes) {
-    MultiplyGroups<kType, 1, kMaxTokens>(groups, cols, x, tokens, row_end - row, out + row,
-                                         out_stride);
+    MultiplyFloatGroups<kType, 1, kTileTokens>(groups, cols, x.f32, tokens, row_end - row,
+                                               out + row, out_stride);
   }
 }
+
+#undef SHOAL_TARGET
 
 }  // namespace
 
@@ -195,14 +199,12 @@ void MatMul(const WeightMatrix& weights, const Activations& x, int64_t tokens, i
   auto* multiply = reference::MatMul;
   if (weights.packed) {
     switch (weights.type) {
-      case TensorType::kQ4_0: multiply = Multiply<TensorType::kQ4_0>; break;
-      case TensorType::kQ4_1: multiply = Multiply<TensorType::kQ4_1>; break;
-      case TensorType::kQ8_0: multiply = Multiply<TensorType::kQ8_0>; break;
-      case TensorType::kF32: multiply = Multiply<TensorType::kF32>; break;
-      case TensorType::kF16: multiply = Multiply<TensorType::kF16>; break;
-      case TensorType::kBF16: multiply = Multiply<TensorType::kBF16>; break;
-      default: CHECK(false, "a packed matrix of a type that pack() does not take");
+      case TensorType::kF32: multiply = MultiplyFloat<TensorType::kF32>; break;
+      case TensorType::kF16: multiply = MultiplyFloat<TensorType::kF16>; break;
+      case TensorType::kBF16: multiply = MultiplyFloat<TensorType::kBF16>; break;
+      default: multiply = Int8MatMulFor(weights.type);
     }
+    CHECK(multiply != nullptr, "a packed matrix is of a type that pack() takes");
   }
   multiply(weights, x, tokens, row_begin, row_end, out, out_stride);
 }

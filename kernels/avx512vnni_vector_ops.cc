@@ -1,6 +1,7 @@
 // Everything but products and attention, for AVX-512. Loops take what is left of a row by masks.
 #include "kernels/avx512_math.h"
 #include "kernels/avx512vnni.h"
+#include "kernels/kv_page.h"
 
 #if defined(__x86_64__)
 
@@ -30,6 +31,98 @@ SHOAL_TARGET_AVX512 inline float LargestOf(const float* x, int64_t count) {
 
 inline float InverseScale(float largest) {
   return largest >= kSmallestQuantized ? 127.0F / largest : 0.0F;
+}
+
+// What Map does to each vector of x and y.
+struct AddOp {
+  SHOAL_TARGET_AVX512 inline __m512 operator()(__m512 x, __m512 y) const {
+    return _mm512_add_ps(x, y);
+  }
+};
+
+struct AddScaledOp {
+  __m512 factor;
+  SHOAL_TARGET_AVX512 inline __m512 operator()(__m512 x, __m512 y) const {
+    return _mm512_fmadd_ps(factor, y, x);
+  }
+};
+
+struct MultiplyOp {
+  __m512 factor;
+  SHOAL_TARGET_AVX512 inline __m512 operator()(__m512 x, __m512 /*y*/) const {
+    return _mm512_mul_ps(x, factor);
+  }
+};
+
+struct SoftCapOp {
+  __m512 cap;
+  __m512 inverse;
+  SHOAL_TARGET_AVX512 inline __m512 operator()(__m512 x, __m512 /*y*/) const {
+    return _mm512_mul_ps(Tanh16(_mm512_mul_ps(x, inverse)), cap);
+  }
+};
+
+// x / (1 + e^-(slope * x)), slope being 1 for SiLU.
+SHOAL_TARGET_AVX512 inline __m512 Swish(__m512 x, __m512 slope_times_x) {
+  const __m512 exp = Exp16(_mm512_xor_ps(slope_times_x, _mm512_set1_ps(-0.0F)));
+  return _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1.0F), exp));
+}
+
+struct SiluMultiplyOp {
+  SHOAL_TARGET_AVX512 inline __m512 operator()(__m512 gate, __m512 up) const {
+    return _mm512_mul_ps(Swish(gate, gate), up);
+  }
+};
+
+struct GeluOp {
+  SHOAL_TARGET_AVX512 inline __m512 operator()(__m512 x, __m512 /*y*/) const {
+    const __m512 cubic = _mm512_mul_ps(x, _mm512_set1_ps(kGeluCubic));
+    const __m512 inner = _mm512_fmadd_ps(cubic, x, _mm512_set1_ps(1.0F));
+    const __m512 linear = _mm512_mul_ps(x, _mm512_set1_ps(kGeluLinear));
+    const __m512 half = _mm512_mul_ps(_mm512_set1_ps(0.5F), x);
+    return _mm512_fmadd_ps(half, Tanh16(_mm512_mul_ps(linear, inner)), half);
+  }
+};
+
+struct GeluMultiplyOp {
+  SHOAL_TARGET_AVX512 inline __m512 operator()(__m512 gate, __m512 up) const {
+    return _mm512_mul_ps(GeluOp()(gate, up), up);
+  }
+};
+
+struct ClampedSwigluOp {
+  SHOAL_TARGET_AVX512 inline __m512 operator()(__m512 gate, __m512 up) const {
+    const __m512 limit = _mm512_set1_ps(kSwigluLimit);
+    const __m512 g = _mm512_min_ps(gate, limit);
+    const __m512 u = _mm512_min_ps(_mm512_max_ps(up, _mm512_set1_ps(-kSwigluLimit)), limit);
+    const __m512 swish = Swish(g, _mm512_mul_ps(g, _mm512_set1_ps(kSwigluSlope)));
+    return _mm512_mul_ps(swish, _mm512_add_ps(u, _mm512_set1_ps(1.0F)));
+  }
+};
+
+// x[i] = op(x[i], y[i]); `y` may be `x`.
+template <typename Op>
+SHOAL_TARGET_AVX512 inline void Map(float* x, const float* y, int64_t n, Op op) {
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const __mmask16 mask = FirstLanes(n - i);
+    const __m512 result =
+        op(_mm512_maskz_loadu_ps(mask, x + i), _mm512_maskz_loadu_ps(mask, y + i));
+    _mm512_mask_storeu_ps(x + i, mask, result);
+  }
+}
+
+// The sum of x[i] - mean, or of its squares, by the 16 partial sums.
+template <bool kSquares>
+SHOAL_TARGET_AVX512 inline float SumOfDifferences(const float* x, int64_t n, __m512 mean) {
+  __m512 partial = _mm512_setzero_ps();
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const __mmask16 mask = FirstLanes(n - i);
+    const __m512 value = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i), mean);
+    const __m512 difference = _mm512_maskz_mov_ps(mask, value);
+    partial = kSquares ? _mm512_fmadd_ps(difference, difference, partial)
+                       : _mm512_add_ps(partial, difference);
+  }
+  return SumOfPartials(partial);
 }
 
 // Up to 16 pairs (a, b) by as many angles.
@@ -146,26 +239,43 @@ SHOAL_TARGET_AVX512 void RmsNorm(const float* x, const float* weight, int64_t n,
   }
 }
 
-SHOAL_TARGET_AVX512 void Add(float* x, const float* y, int64_t n) {
+SHOAL_TARGET_AVX512 void LayerNorm(const float* x, const float* weight, const float* bias,
+                                   int64_t n, float epsilon, float* out) {
+  const float mean = SumOfDifferences<false>(x, n, _mm512_setzero_ps()) / static_cast<float>(n);
+  const __m512 means = _mm512_set1_ps(mean);
+  const float variance = SumOfDifferences<true>(x, n, means) / static_cast<float>(n);
+  const __m512 inverse = _mm512_set1_ps(1.0F / __builtin_sqrtf(variance + epsilon));
   for (int64_t i = 0; i < n; i += kLanes) {
     const __mmask16 mask = FirstLanes(n - i);
-    const __m512 sum =
-        _mm512_add_ps(_mm512_maskz_loadu_ps(mask, x + i), _mm512_maskz_loadu_ps(mask, y + i));
-    _mm512_mask_storeu_ps(x + i, mask, sum);
+    const __m512 value = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i), means);
+    const __m512 normed =
+        _mm512_fmadd_ps(_mm512_mul_ps(value, inverse), _mm512_maskz_loadu_ps(mask, weight + i),
+                        _mm512_maskz_loadu_ps(mask, bias + i));
+    _mm512_mask_storeu_ps(out + i, mask, normed);
   }
 }
 
-SHOAL_TARGET_AVX512 void SiluMultiply(float* gate, const float* up, int64_t n) {
-  const __m512 one = _mm512_set1_ps(1.0F);
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const __mmask16 mask = FirstLanes(n - i);
-    const __m512 x = _mm512_maskz_loadu_ps(mask, gate + i);
-    const __m512 exp = Exp16(_mm512_xor_ps(x, _mm512_set1_ps(-0.0F)));
-    const __m512 silu = _mm512_div_ps(x, _mm512_add_ps(one, exp));
-    const __m512 product = _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(mask, up + i));
-    _mm512_mask_storeu_ps(gate + i, mask, product);
-  }
+void Add(float* x, const float* y, int64_t n) { Map(x, y, n, AddOp()); }
+
+SHOAL_TARGET_AVX512 void AddScaled(float* x, float factor, const float* y, int64_t n) {
+  Map(x, y, n, AddScaledOp{_mm512_set1_ps(factor)});
 }
+
+SHOAL_TARGET_AVX512 void Multiply(float* x, float factor, int64_t n) {
+  Map(x, x, n, MultiplyOp{_mm512_set1_ps(factor)});
+}
+
+SHOAL_TARGET_AVX512 void SoftCap(float* x, float cap, int64_t n) {
+  Map(x, x, n, SoftCapOp{_mm512_set1_ps(cap), _mm512_set1_ps(1.0F / cap)});
+}
+
+void SiluMultiply(float* gate, const float* up, int64_t n) { Map(gate, up, n, SiluMultiplyOp()); }
+
+void Gelu(float* x, int64_t n) { Map(x, x, n, GeluOp()); }
+
+void GeluMultiply(float* gate, const float* up, int64_t n) { Map(gate, up, n, GeluMultiplyOp()); }
+
+void ClampedSwiglu(float* gate, const float* up, int64_t n) { Map(gate, up, n, ClampedSwigluOp()); }
 
 SHOAL_TARGET_AVX512 void RopeAdjacent(float* x, const float* cos, const float* sin, int32_t heads,
                                       int32_t head_dim, int32_t rope_dim) {
@@ -189,7 +299,9 @@ SHOAL_TARGET_AVX512 void RopeHalves(float* x, const float* cos, const float* sin
 
 void StoreKv(const AttentionShape& shape, const float* k, const float* v, std::byte* page,
              int32_t slot) {
-  if (shape.kv_type == KvType::kF16) {
+  if (shape.kv_type == KvType::kQ8_0) {
+    StoreKvQ8(QuantizeBy32, shape, k, v, page, slot);
+  } else if (shape.kv_type == KvType::kF16) {
     StoreKvAs(shape, k, v, reinterpret_cast<uint16_t*>(page), slot);
   } else {
     StoreKvAs(shape, k, v, reinterpret_cast<float*>(page), slot);

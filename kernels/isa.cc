@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include "base/check.h"
 
@@ -9,24 +13,45 @@ namespace shoal::kernels {
 
 namespace {
 
-constexpr std::array<Isa, 3> kAll = {Isa::kReference, Isa::kAvx2, Isa::kAvx512Vnni};
+constexpr std::array kAll = {Isa::kReference, Isa::kAvx2,    Isa::kAvx512Vnni,
+                             Isa::kNeon,      Isa::kDotProd, Isa::kI8mm};
+
+#if defined(__x86_64__)
 
 bool IsSupported(Isa isa) {
-  if (isa == Isa::kReference) return true;
-#if defined(__x86_64__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("f16c");
-  if (isa == Isa::kAvx2) return avx2;
-  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni");
-#else
-  return false;
-#endif
+  switch (isa) {
+    case Isa::kReference: return true;
+    case Isa::kAvx2: return avx2;
+    case Isa::kAvx512Vnni:
+      return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+             __builtin_cpu_supports("avx512vnni");
+    default: return false;
+  }
 }
 
-template <typename Isas>
-std::string Names(const Isas& isas) {
+#elif defined(__aarch64__)
+
+bool IsSupported(Isa isa) {
+  const bool dot_product = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  switch (isa) {
+    case Isa::kReference:
+    case Isa::kNeon: return true;
+    case Isa::kDotProd: return dot_product;
+    case Isa::kI8mm: return dot_product && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+    default: return false;
+  }
+}
+
+#else
+
+bool IsSupported(Isa isa) { return isa == Isa::kReference; }
+
+#endif
+
+std::string Names(std::span<const Isa> isas) {
   std::string names;
   for (const Isa isa : isas) {
     if (!names.empty()) names += ", ";
@@ -37,11 +62,16 @@ std::string Names(const Isas& isas) {
 
 }  // namespace
 
+std::span<const Isa> AllIsas() { return kAll; }
+
 std::string_view IsaName(Isa isa) {
   switch (isa) {
     case Isa::kReference: return "reference";
     case Isa::kAvx2: return "avx2";
     case Isa::kAvx512Vnni: return "avx512vnni";
+    case Isa::kNeon: return "neon";
+    case Isa::kDotProd: return "dotprod";
+    case Isa::kI8mm: return "i8mm";
   }
   CHECK(false, "an instruction set without a name");
 }

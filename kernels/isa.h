@@ -1,6 +1,7 @@
 // The instruction sets that kernels exist for, and the choice of one at start.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,13 +10,20 @@
 
 namespace shoal::kernels {
 
-enum class Isa { kReference, kAvx2, kAvx512Vnni };
+enum class Isa { kReference, kAvx2, kAvx512Vnni, kNeon, kDotProd, kI8mm };
 
-std::string_view IsaName(Isa isa);  // as SHOAL_ISA takes it: "reference", "avx2", "avx512vnni"
+// All of them, whatever this CPU and this build can run.
+std::span<const Isa> AllIsas();
+
+// As SHOAL_ISA takes it: "reference", "avx2", "avx512vnni", "neon", "dotprod", "i8mm".
+std::string_view IsaName(Isa isa);
 
 // Those that this CPU and this build can run, slowest first; always begins with kReference.
 //   kAvx2        AVX2, FMA, F16C
 //   kAvx512Vnni  AVX-512 F, BW, DQ, VL and VNNI, and all of kAvx2
+//   kNeon        Armv8-A, that is, every AArch64 CPU
+//   kDotProd     Armv8.2-A with the dot product instructions
+//   kI8mm        kDotProd with the int8 matrix multiplication instructions
 std::vector<Isa> SupportedIsas();
 
 // The last of SupportedIsas(), or the one `forced` names (the value of SHOAL_ISA; empty: not

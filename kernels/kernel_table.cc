@@ -5,16 +5,35 @@
 #if defined(__x86_64__)
 #include "kernels/avx2.h"
 #include "kernels/avx512vnni.h"
+#elif defined(__aarch64__)
+#include "kernels/dotprod.h"
+#include "kernels/i8mm.h"
+#include "kernels/neon.h"
 #endif
 
 // One table of the functions that every instruction set's namespace has.
 #define SHOAL_KERNEL_TABLE(isa, ns)                                                               \
   KernelTable {                                                                                   \
     isa, ns::QuantizeBy32, ns::QuantizeBy256, ns::PackedBytes, ns::Pack, ns::MatMul, ns::RmsNorm, \
-        ns::Add, ns::SiluMultiply, ns::RopeAdjacent, ns::RopeHalves, ns::StoreKv, ns::Attend      \
+        ns::LayerNorm, ns::Add, ns::AddScaled, ns::Multiply, ns::SoftCap, ns::SiluMultiply,       \
+        ns::Gelu, ns::GeluMultiply, ns::ClampedSwiglu, ns::RopeAdjacent, ns::RopeHalves,          \
+        ns::StoreKv, ns::Attend                                                                   \
   }
 
 namespace shoal::kernels {
+
+#if defined(__aarch64__)
+namespace {
+
+// An instruction set that adds a matmul to another one and packs weights as that one does.
+constexpr KernelTable WithMatMul(KernelTable table, Isa isa, decltype(KernelTable::matmul) matmul) {
+  table.isa = isa;
+  table.matmul = matmul;
+  return table;
+}
+
+}  // namespace
+#endif
 
 ActivationFormat ActivationFormatFor(TensorType weights) {
   switch (weights) {
@@ -44,6 +63,13 @@ const KernelTable& TableFor(Isa isa) {
   static constexpr KernelTable kAvx512Vnni = SHOAL_KERNEL_TABLE(Isa::kAvx512Vnni, avx512vnni);
   if (isa == Isa::kAvx2) return kAvx2;
   if (isa == Isa::kAvx512Vnni) return kAvx512Vnni;
+#elif defined(__aarch64__)
+  static constexpr KernelTable kNeon = SHOAL_KERNEL_TABLE(Isa::kNeon, neon);
+  static constexpr KernelTable kDotProd = WithMatMul(kNeon, Isa::kDotProd, dotprod::MatMul);
+  static constexpr KernelTable kI8mm = WithMatMul(kNeon, Isa::kI8mm, i8mm::MatMul);
+  if (isa == Isa::kNeon) return kNeon;
+  if (isa == Isa::kDotProd) return kDotProd;
+  if (isa == Isa::kI8mm) return kI8mm;
 #endif
   CHECK(isa == Isa::kReference, "an instruction set that this build has no kernels for");
   return kReference;

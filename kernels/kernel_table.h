@@ -60,10 +60,22 @@ struct WeightMatrix {
 };
 
 // How keys and values are kept. f16 is the default; f32 takes twice the memory and is there to hold
-// logits against references that were computed with an f32 cache.
-enum class KvType : uint8_t { kF16, kF32 };
+// logits against references that were computed with an f32 cache; q8_0 takes about half of f16's.
+enum class KvType : uint8_t { kF16, kF32, kQ8_0 };
+
+// In kQ8_0 the values of one position and head share a scale by blocks of this many dimensions; the
+// last block may be shorter.
+constexpr int32_t kKvBlock = 32;
+inline int32_t KvBlocks(int32_t head_dim) { return (head_dim + kKvBlock - 1) / kKvBlock; }
+
+// One key or value in a page, without its share of a scale.
 inline int64_t KvTypeBytes(KvType type) {
-  return static_cast<int64_t>(type == KvType::kF16 ? sizeof(uint16_t) : sizeof(float));
+  switch (type) {
+    case KvType::kF16: return 2;
+    case KvType::kF32: return 4;
+    case KvType::kQ8_0: return 1;
+  }
+  return 0;
 }
 
 struct AttentionShape {
@@ -72,6 +84,9 @@ struct AttentionShape {
   int32_t head_dim = 0;  // at most kMaxHeadDim
   float scale = 0;       // q is multiplied by it (one rounding) before the dot products
   KvType kv_type = KvType::kF16;
+  int32_t window = 0;            // a query sees this many last keys, its own among them; 0: all
+  float softcap = 0;             // scores are bent into (-softcap, softcap); 0: they are not
+  const float* sinks = nullptr;  // [heads] a score that takes weight but has no value; null: none
 };
 constexpr int32_t kMaxHeadDim = 512;
 
@@ -80,10 +95,18 @@ constexpr int32_t kMaxHeadDim = 512;
 // kv_type:
 //   K  [head_dim][kKvPageTokens]   transposed, so that vector lanes are keys
 //   V  [kKvPageTokens][head_dim]
+// and for kQ8_0, whose K and V are int8, then their f16 scales:
+//   K scales  [KvBlocks(head_dim)][kKvPageTokens]
+//   V scales  [kKvPageTokens][KvBlocks(head_dim)]
 // Pages are zeroed when they are made and 64-byte aligned.
 constexpr int32_t kKvPageTokens = 32;
+inline int64_t KvHeadPageBytes(const AttentionShape& shape) {
+  const int64_t scales =
+      shape.kv_type == KvType::kQ8_0 ? KvBlocks(shape.head_dim) * int64_t{sizeof(uint16_t)} : 0;
+  return 2 * kKvPageTokens * (shape.head_dim * KvTypeBytes(shape.kv_type) + scales);
+}
 inline int64_t KvPageBytes(const AttentionShape& shape) {
-  return int64_t{2} * shape.kv_heads * shape.head_dim * kKvPageTokens * KvTypeBytes(shape.kv_type);
+  return shape.kv_heads * KvHeadPageBytes(shape);
 }
 
 struct KernelTable {
@@ -121,10 +144,32 @@ struct KernelTable {
   // out[i] = (x[i] * (1 / sqrt(sum(x^2) / n + epsilon))) * weight[i]; sum of squares by fma into
   // the 16 partial sums: p = fma(x[i], x[i], p). `out` may be `x`.
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float epsilon, float* out);
+  // mean = sum(x) / n; variance = sum((x - mean)^2) / n; inverse = 1 / sqrt(variance + epsilon);
+  // out[i] = fma((x[i] - mean) * inverse, weight[i], bias[i]). Both sums by the 16 partial sums, of
+  // squares with p = fma(x[i] - mean, x[i] - mean, p). `out` may be `x`.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t n,
+                     float epsilon, float* out);
+
   // x[i] += y[i]
   void (*add)(float* x, const float* y, int64_t n);
+  // x[i] = fma(factor, y[i], x[i])
+  void (*add_scaled)(float* x, float factor, const float* y, int64_t n);
+  // x[i] *= factor
+  void (*multiply)(float* x, float factor, int64_t n);
+  // x[i] = TanhF(x[i] * (1 / cap)) * cap; 1 / cap is rounded once.
+  void (*soft_cap)(float* x, float cap, int64_t n);
+
   // gate[i] = (gate[i] / (1 + ExpF(-gate[i]))) * up[i]
   void (*silu_multiply)(float* gate, const float* up, int64_t n);
+  // x[i] = Gelu(x[i]), the form with tanh (Hendrycks & Gimpel 2016):
+  //   t = TanhF((x * kGeluLinear) * fma(x * kGeluCubic, x, 1));  h = 0.5 * x;  Gelu(x) = fma(h, t,
+  //   h)
+  void (*gelu)(float* x, int64_t n);
+  // gate[i] = Gelu(gate[i]) * up[i]
+  void (*gelu_multiply)(float* gate, const float* up, int64_t n);
+  // gpt-oss: g = min(gate[i], kSwigluLimit); u = min(max(up[i], -kSwigluLimit), kSwigluLimit);
+  //   gate[i] = (g / (1 + ExpF(-(g * kSwigluSlope)))) * (u + 1)
+  void (*clamped_swiglu)(float* gate, const float* up, int64_t n);
 
   // Rotates the first rope_dim values of each head of x [heads, head_dim] in place by the angles of
   // one position; cos, sin [rope_dim / 2]. Pair i is (2i, 2i+1) for rope_adjacent (llama) and
@@ -136,7 +181,10 @@ struct KernelTable {
                       int32_t rope_dim);
 
   // Writes one token's k and v [kv_heads, head_dim] into its slot [0, kKvPageTokens) of a page:
-  // rounded to f16 (nearest even), or as they are for KvType::kF32.
+  // rounded to f16 (nearest even), as they are for kF32, or for kQ8_0 per block of kKvBlock values
+  // with a = max |x|:
+  //   scale = f16(a / 127), inverse = a >= kSmallestQuantized ? 127 / a : 0,
+  //   value = round-to-nearest-even(x * inverse), in [-127, 127]
   void (*store_kv)(const AttentionShape& shape, const float* k, const float* v, std::byte* page,
                    int32_t slot);
 
@@ -145,20 +193,28 @@ struct KernelTable {
   //   q    [tokens, heads, head_dim]   queries, RoPE applied
   //   pages                            of one session and layer; hold [0, first_position + tokens)
   //   out  [tokens, heads, head_dim]   the values of kv_head's query heads are overwritten
-  // Query t sits at position first_position + t and sees keys at or before it. Per query head, with
-  // qs[d] = q[d] * scale, m = -inf, l = 0, o[d] = 0, for each page in order (n = visible keys in
-  // it):
+  // Query t sits at position p = first_position + t and sees the keys j <= p with p - j < window.
+  // A key or value of kQ8_0 is float(scale) * float(quant), exact. Per query head, with
+  // qs[d] = q[d] * scale, m = -inf, l = 0, o[d] = 0, for each page with visible keys in order (keys
+  // that are not visible take no part: p[j] is +0 in the sums, o skips them):
   //   s[j]  = fma over d in order: s = fma(qs[d], float(K[d][j]), s), from +0
-  //   m'    = max(m, max_j s[j]);  c = ExpF(m - m') (0 for the first page);  p[j] = ExpF(s[j] - m')
-  //   l     = fma(l, c, sum of p over j by 16 partial sums, absent keys counting 0)
-  //   o[d]  = o[d] * c, then o[d] = fma(p[j], float(V[j][d]), o[d]) for j in order
-  //   m     = m'
+  //   s[j]  = TanhF(s[j] * (1 / softcap)) * softcap, if there is a softcap; 1 / softcap rounded
+  //   once m'    = max(m, max_j s[j]);  c = ExpF(m - m') (0 for the first page);  p[j] = ExpF(s[j]
+  //   - m') l     = fma(l, c, sum of p over j by 16 partial sums, absent keys counting 0) o[d]  =
+  //   o[d] * c, then o[d] = fma(p[j], float(V[j][d]), o[d]) for j in order m     = m'
+  // then, with the head's sink b if there are sinks:
+  //   m'    = max(m, b);  c = ExpF(m - m');  l = fma(l, c, ExpF(b - m'));  o[d] = o[d] * c
   // and out = o[d] / l. Each query depends only on its own row and the cache, never on `tokens`.
   // Source: Milakov & Gimelshein 2018; Dao et al. 2022.
   void (*attend)(const AttentionShape& shape, const float* q, int64_t tokens,
                  int64_t first_position, const std::byte* const* pages, int32_t kv_head,
                  float* out);
 };
+
+constexpr float kGeluLinear = 0.7978845608F;  // sqrt(2 / pi)
+constexpr float kGeluCubic = 0.044715F;
+constexpr float kSwigluLimit = 7.0F;
+constexpr float kSwigluSlope = 1.702F;
 
 // matmul and pack work on whole groups of this many rows.
 constexpr int64_t kRowUnit = 16;

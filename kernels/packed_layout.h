@@ -1,13 +1,27 @@
-// The layout in which the x86-64 kernels read weight matrices: rows in groups of kRowUnit, so that
-// each vector lane is a row and a vector load takes the same k of all rows of the group.
+// The layout in which vector kernels read weight matrices: rows in groups of kRowUnit, so that each
+// vector lane is a row and a vector load takes the same k of all rows of the group.
 //
-// A group holds, one after another for each block of 32 k (Q types) or for each k (F types):
-//   Q4_0  f16 d[16], u8 q[4][16][4]               q[g][r][i]: row r, low nibble k = 4 g + i,
-//   Q4_1  f16 d[16], f16 m[16], u8 q[4][16][4]    high nibble k = 4 g + i + 16
-//   Q8_0  f16 d[16], i8 q[8][16][4]               q[g][r][i]: row r, k = 4 g + i
-//   F32   f32 w[16]
-//   F16   f16 w[16]
-//   BF16  bf16 w[16]
+// A group is one record for each block (of 32 or 256 k; of one k for F32, F16, BF16). A record is
+// the blocks of its 16 rows as they lie in GGUF, interleaved in units of 1, 2 or 4 bytes: what lies
+// at byte `at` of a block lies at 16 at + r unit_bytes of the record for row r. So
+//   Q4_0, IQ4_NL  f16 d[16], u8 q[4][16][4]             q[g][r][i]: row r, low nibble k = 4 g + i,
+//                                                       high nibble k = 4 g + i + 16
+//   Q4_1          f16 d[16], f16 m[16], u8 q[4][16][4]
+//   Q5_0          f16 d[16], u8 high[16][4], u8 q[4][16][4]       high[r]: 32 bits, bit k
+//   Q5_1          f16 d[16], f16 m[16], u8 high[16][4], u8 q[4][16][4]
+//   Q8_0          f16 d[16], i8 q[8][16][4]             q[g][r][i]: row r, k = 4 g + i
+//   Q2_K          u8 scales[4][16][4], u8 q[16][16][4], f16 d[16], f16 dmin[16]
+//   Q3_K          u8 high[8][16][4], u8 q[16][16][4], u8 scales[3][16][4], f16 d[16]
+//   Q4_K          f16 d[16], f16 dmin[16], u8 scales[3][16][4], u8 q[32][16][4]
+//   Q5_K          f16 d[16], f16 dmin[16], u8 scales[3][16][4], u8 high[8][16][4], u8 q[32][16][4]
+//   Q6_K          u8 q[32][16][4], u8 high[16][16][4], i8 scales[4][16][4], f16 d[16]
+//   IQ4_XS        f16 d[16], u16 scales_high[16], u8 scales_low[16][4], u8 q[32][16][4]
+//   F32           f32 w[16]
+//   F16           f16 w[16]
+//   BF16          bf16 w[16]
+// with the bits of each byte as in GGUF (kernels/quant_blocks.cc says how). Of Q4_K and Q5_K,
+// scales[0][r] are the bytes of sub-blocks 0 to 3 of row r: one vector operation unpacks four
+// sub-blocks of all rows, and one byte shuffle then spreads one of them over the lanes.
 // Rows beyond the matrix in its last group are all zero bits.
 //
 // Portable: nothing here needs the instruction set that reads the result.
@@ -31,7 +45,7 @@ void PackRowGroups(const WeightMatrix& from, int64_t row_begin, int64_t row_end,
 // The activations without the first `tokens` tokens, of a type that is packed.
 Activations SkipTokens(const Activations& x, int64_t tokens, int64_t cols);
 
-// Whether a packed type's activations are f32 (else int8 in blocks of 32).
+// Whether a packed type's activations are f32 (else int8).
 constexpr bool ActivationsAreFloats(TensorType type) {
   return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
 }

@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "kernels/exp_constants.h"
+#include "kernels/tanh_constants.h"
 
 namespace shoal::kernels {
 
@@ -162,6 +163,20 @@ float ExpF(float x) {
   if (!(x <= kMaxX)) y = x + std::numeric_limits<float>::infinity();
   if (x < kMinX) y = 0;
   return y;
+}
+
+float TanhF(float x) {
+  using namespace tanh_constants;
+  const float z = std::fabs(x);
+  const float w = z * z;
+  float p = kC4;
+  p = std::fma(p, w, kC3);
+  p = std::fma(p, w, kC2);
+  p = std::fma(p, w, kC1);
+  p = std::fma(p, w, kC0);
+  const float small = std::fma(z * w, p, z);
+  const float large = 1.0F - 2.0F / (ExpF(z + z) + 1.0F);
+  return std::copysign(z <= kSmall ? small : large, x);
 }
 
 double Exp(double x) { return ExpOfSum(x, 0); }

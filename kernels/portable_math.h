@@ -3,7 +3,7 @@
 // CPUs, so nothing that touches a logit or a sampled token may call them. (sqrt, division and fma
 // are exact by IEEE 754 and may be used as they are.)
 //
-// ExpF is the specification of every vector version in the kernel tables.
+// ExpF and TanhF are the specification of every vector version in the kernel tables.
 #pragma once
 
 namespace shoal::kernels {
@@ -11,6 +11,10 @@ namespace shoal::kernels {
 // e^x. Exactly +0 below about -87.34 (no denormal detours: results under FLT_MIN are flushed to 0),
 // +inf above about 88.72, 1 at 0, NaN for NaN. Error at most 1 unit in the last place.
 float ExpF(float x);
+
+// tanh(x). The sign is x's, also of zero; at most 1 in size; NaN for NaN. Error at most 2 units in
+// the last place.
+float TanhF(float x);
 
 // Double precision, for tables and sampling: error at most 1e-15 relative (absolute for Sin, Cos,
 // whose arguments satisfy |x| <= 1e9).

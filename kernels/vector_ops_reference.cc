@@ -37,6 +37,12 @@ int32_t Sum(const int8_t* values, int count) {
   return sum;
 }
 
+float GeluOf(float x) {
+  const float t = TanhF((x * kGeluLinear) * std::fma(x * kGeluCubic, x, 1.0F));
+  const float half = 0.5F * x;
+  return std::fma(half, t, half);
+}
+
 }  // namespace
 
 void QuantizeBy32(const float* x, int64_t cols, int8_t* values, float* scales, int32_t* sums,
@@ -69,12 +75,56 @@ void RmsNorm(const float* x, const float* weight, int64_t n, float epsilon, floa
   for (int64_t i = 0; i < n; ++i) out[i] = (x[i] * inverse) * weight[i];
 }
 
+void LayerNorm(const float* x, const float* weight, const float* bias, int64_t n, float epsilon,
+               float* out) {
+  PartialSums sums = {};
+  for (int64_t i = 0; i < n; ++i) sums[i % 16] += x[i];
+  const float mean = Combine(sums) / static_cast<float>(n);
+  PartialSums squares = {};
+  for (int64_t i = 0; i < n; ++i) {
+    squares[i % 16] = std::fma(x[i] - mean, x[i] - mean, squares[i % 16]);
+  }
+  const float variance = Combine(squares) / static_cast<float>(n);
+  const float inverse = 1.0F / std::sqrt(variance + epsilon);
+  for (int64_t i = 0; i < n; ++i) out[i] = std::fma((x[i] - mean) * inverse, weight[i], bias[i]);
+}
+
 void Add(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }
 
+void AddScaled(float* x, float factor, const float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = std::fma(factor, y[i], x[i]);
+}
+
+void Multiply(float* x, float factor, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+void SoftCap(float* x, float cap, int64_t n) {
+  const float inverse = 1.0F / cap;
+  for (int64_t i = 0; i < n; ++i) x[i] = TanhF(x[i] * inverse) * cap;
+}
+
 void SiluMultiply(float* gate, const float* up, int64_t n) {
   for (int64_t i = 0; i < n; ++i) gate[i] = (gate[i] / (1.0F + ExpF(-gate[i]))) * up[i];
+}
+
+void Gelu(float* x, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = GeluOf(x[i]);
+}
+
+void GeluMultiply(float* gate, const float* up, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) gate[i] = GeluOf(gate[i]) * up[i];
+}
+
+void ClampedSwiglu(float* gate, const float* up, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = gate[i] < kSwigluLimit ? gate[i] : kSwigluLimit;
+    const float above = up[i] > -kSwigluLimit ? up[i] : -kSwigluLimit;
+    const float u = above < kSwigluLimit ? above : kSwigluLimit;
+    gate[i] = (g / (1.0F + ExpF(-(g * kSwigluSlope)))) * (u + 1.0F);
+  }
 }
 
 namespace {

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # The checks that every change passes: format, layering, headers that compile alone, asan+ubsan and
 # tsan runs of the tests, and the README's commands.
-# usage: tools/check.sh [format] [layers] [headers] [asan] [tsan] [readme]    (default: all)
+# Or, where `tools/install_deps.sh aarch64` ran: the arithmetic's tests, built for AArch64, under QEMU.
+# usage: tools/check.sh [format] [layers] [headers] [asan] [tsan] [readme] [aarch64]
+#        (default: all but aarch64)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,6 +37,18 @@ check_asan() {
 }
 
 check_tsan() { sanitize tsan -LE 'grpc|slow'; }
+
+# All that decides a logit's bits, with every instruction set; and the choice of one on a CPU that has
+# the least.
+check_aarch64() {
+  local tests=(isa_test portable_math_test quant_formats_test matmul_isa_test vector_ops_isa_test
+               attention_isa_test golden_test logits_hash_test)
+  cmake --preset aarch64 >/dev/null
+  ninja -C build/aarch64 "${tests[@]}"
+  ctest --test-dir build/aarch64 --output-on-failure -j "$(nproc)" \
+    -R "^($(IFS='|' && echo "${tests[*]}"))$"
+  qemu-aarch64 -cpu cortex-a53 build/aarch64/tests/kernels/isa_test
+}
 
 # Every command of the README's `sh` blocks but the test command, which is the caller's own. (Blocks
 # marked `console` run until they are interrupted, or need other machines.)

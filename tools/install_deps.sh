@@ -1,19 +1,37 @@
 #!/usr/bin/env bash
 # Installs the Debian 12 packages that Shoal is built, tested and checked with.
-# usage: tools/install_deps.sh [build|all]    build: to build and run; all (default): tests and checks too
+# usage: tools/install_deps.sh [build|all|aarch64]    (default: all)
+#   build    to build and run
+#   all      and to test and check
+#   aarch64  and to cross-build for AArch64 and test under QEMU; adds arm64 as a foreign architecture
 set -euo pipefail
 
 build=(cmake ninja-build g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler
        protobuf-compiler-grpc libboost-dev libboost-system-dev libssl-dev libpcre2-dev nlohmann-json3-dev
        libcli11-dev libspdlog-dev libfmt-dev python3 python3-pip unzip ca-certificates)
-checks=(libgtest-dev libgmock-dev librapidcheck-dev libsimde-dev xz-utils clang-format-14 python3-venv)
+checks=(libgtest-dev libgmock-dev librapidcheck-dev libsimde-dev libbenchmark-dev xz-utils clang-format-14 python3-venv)
 
-wanted=("${build[@]}")
-[ "${1:-all}" = build ] || wanted+=("${checks[@]}")
+cross=(g++-12-aarch64-linux-gnu qemu-user libboost-dev:arm64 libssl-dev:arm64 libpcre2-dev:arm64
+       libspdlog-dev:arm64 libfmt-dev:arm64 libgtest-dev:arm64 libgmock-dev:arm64 librapidcheck-dev:arm64)
+
+case "${1:-all}" in
+  build) wanted=("${build[@]}") ;;
+  all) wanted=("${build[@]}" "${checks[@]}") ;;
+  aarch64) wanted=("${build[@]}" "${checks[@]}" "${cross[@]}") ;;
+  *) echo "usage: $0 [build|all|aarch64]" >&2; exit 2 ;;
+esac
+# is_installed PACKAGE[:ARCHITECTURE]
+is_installed() {
+  local architecture
+  architecture=$(dpkg --print-architecture)
+  [[ $1 == *:* ]] && architecture=${1#*:}
+  dpkg-query -W -f '${Architecture} ${db:Status-Status}\n' "$1" 2>/dev/null |
+    grep -qE "^(all|$architecture) installed$"
+}
+
 missing=()
 for package in "${wanted[@]}"; do
-  state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-  [ "$state" = installed ] || missing+=("$package")
+  is_installed "$package" || missing+=("$package")
 done
 if [ ${#missing[@]} -eq 0 ]; then
   echo "    all ${#wanted[@]} Debian packages are installed"
@@ -26,5 +44,6 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "    installing ${#missing[@]} Debian packages: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+[ "${1:-all}" != aarch64 ] || "${as_root[@]}" dpkg --add-architecture arm64
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,7 +1,8 @@
 // Proves that every instruction set's attention gives the reference's bits: head sizes that do and
 // do not fill registers, any number of query heads per kv head, contexts around page borders, mild
-// and saturated softmax, and keys beyond the visible ones that are not even numbers, in pages of
-// either type. AVX-512 runs emulated on every x86-64 CPU, and natively where the CPU has it.
+// and saturated softmax, windows, soft caps and sinks, and keys beyond the visible ones that are
+// not even numbers, in pages of every type. AVX-512 runs emulated on every x86-64 CPU, and natively
+// where the CPU has it.
 #include <algorithm>
 #include <cstring>
 #include <random>
@@ -15,7 +16,7 @@
 namespace shoal::kernels {
 namespace {
 
-constexpr std::byte kByteOfNan{0xff};  // in f16 and in f32
+constexpr std::byte kByteOfNan{0xff};  // in f16, in f32 and in the scales of q8_0
 
 // Pages that hold `positions` random keys and values; every slot after them is NaN.
 class Cache {
@@ -46,10 +47,13 @@ class AttentionTest : public testing::TestWithParam<std::tuple<VectorKernels, Kv
                uint64_t seed) {
     const auto& [tested, kv_type] = GetParam();
     shape.kv_type = kv_type;
-    SCOPED_TRACE("heads " + std::to_string(shape.heads) + "/" + std::to_string(shape.kv_heads) +
-                 ", head_dim " + std::to_string(shape.head_dim) + ", tokens " +
-                 std::to_string(tokens) + " at " + std::to_string(first_position) + ", key size " +
-                 std::to_string(key_size) + ", seed " + std::to_string(seed));
+    SCOPED_TRACE("window " + std::to_string(shape.window) + ", softcap " +
+                 std::to_string(shape.softcap) + ", sinks " +
+                 std::to_string(shape.sinks != nullptr) + ", heads " + std::to_string(shape.heads) +
+                 "/" + std::to_string(shape.kv_heads) + ", head_dim " +
+                 std::to_string(shape.head_dim) + ", tokens " + std::to_string(tokens) + " at " +
+                 std::to_string(first_position) + ", key size " + std::to_string(key_size) +
+                 ", seed " + std::to_string(seed));
     Random random(seed);
     const Cache cache(shape, first_position + tokens, key_size, random);
     const std::vector<float> q = RandomFloats(tokens * shape.heads * shape.head_dim, random);
@@ -100,24 +104,63 @@ TEST_P(AttentionTest, KeySizes) {
   }
 }
 
+TEST_P(AttentionTest, Windows) {
+  for (const int32_t window : {1, 2, 8, 31, 32, 33, 70, 1000}) {
+    for (const int64_t first : {0, 1, 31, 40, 96, 130}) {
+      for (const int64_t tokens : {1, 34}) {
+        AttentionShape shape{4, 2, 24, 0.2F};
+        shape.window = window;
+        Compare(shape, first, tokens, 1, 15);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_P(AttentionTest, SoftCaps) {
+  for (const float softcap : {0.01F, 1.0F, 50.0F}) {
+    for (const float key_size : {0.0F, 1e-6F, 1.0F, 60.0F, 1e30F}) {
+      AttentionShape shape{7, 1, 40, 0.2F};
+      shape.softcap = softcap;
+      Compare(shape, 75, 3, key_size, 16);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(AttentionTest, Sinks) {
+  const std::vector<float> sinks = {0, -3, 2, 200, -200, 1e30F};
+  for (const float key_size : {0.0F, 1.0F, 60.0F}) {
+    for (const int32_t window : {0, 8}) {
+      AttentionShape shape{6, 2, 20, 0.2F};
+      shape.sinks = sinks.data();
+      shape.window = window;
+      Compare(shape, 60, 5, key_size, 17);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST_P(AttentionTest, RandomShapes) {
   for (uint64_t seed = 1; seed <= 25 && !HasFatalFailure(); ++seed) {
     Random random(seed);
     const auto below = [&random](uint64_t n) { return static_cast<int32_t>(random() % n); };
     const int32_t kv_heads = 1 + below(3);
-    const AttentionShape shape{kv_heads * (1 + below(9)), kv_heads, 1 + below(100), 0.15F};
+    AttentionShape shape{kv_heads * (1 + below(9)), kv_heads, 1 + below(100), 0.15F};
+    shape.window = below(2) == 0 ? 0 : 1 + below(80);
+    shape.softcap = below(2) == 0 ? 0.0F : 5.0F;
     Compare(shape, below(150), 1 + below(24), 1, seed);
   }
 }
 
 std::string NameOf(const testing::TestParamInfo<std::tuple<VectorKernels, KvType>>& info) {
   const auto& [tested, kv_type] = info.param;
-  return tested.name + (kv_type == KvType::kF16 ? "_f16" : "_f32");
+  return tested.name + "_" + NameOf(kv_type);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, AttentionTest,
                          testing::Combine(testing::ValuesIn(AllVectorKernels()),
-                                          testing::Values(KvType::kF16, KvType::kF32)),
+                                          testing::ValuesIn(kAllKvTypes)),
                          NameOf);
 
 }  // namespace

@@ -1,11 +1,13 @@
 // Proves reference attention against a two-pass softmax in double over the same keys and values,
-// f16 or f32, within a derived tolerance, which is printed; that cutting the tokens anywhere and
-// whatever stands in absent slots changes no bit; and that keys and values land where the layout
-// says.
+// f16, f32 or q8_0, with windows, soft caps and sinks, within a derived tolerance, which is
+// printed; that cutting the tokens anywhere and whatever stands in absent slots changes no bit; and
+// that keys and values land where the layout says.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <iostream>
 #include <tuple>
 
@@ -21,16 +23,41 @@ constexpr double kUnit = 0x1p-24;  // the relative error of one rounding
 struct Case {
   int32_t heads, kv_heads, head_dim;
   int64_t positions;
+  int32_t window = 0;
+  float softcap = 0;
+  bool sinks = false;
 };
+
+// One token's keys or values [kv_heads, head_dim] as the cache keeps them.
+std::vector<float> Kept(const AttentionShape& shape, std::vector<float> values) {
+  if (shape.kv_type == KvType::kF16) {
+    for (float& value : values) value = HalfToFloat(FloatToHalf(value));
+  }
+  if (shape.kv_type != KvType::kQ8_0) return values;
+  for (int32_t head = 0; head < shape.kv_heads; ++head) {
+    for (int32_t first = 0; first < shape.head_dim; first += kKvBlock) {
+      const auto begin = values.begin() + head * shape.head_dim + first;
+      const auto end = begin + std::min(kKvBlock, shape.head_dim - first);
+      float largest = 0;
+      for (auto x = begin; x != end; ++x) largest = std::max(largest, std::fabs(*x));
+      const float scale = HalfToFloat(FloatToHalf(largest / 127));
+      const float inverse = largest >= kSmallestQuantized ? 127 / largest : 0;
+      for (auto x = begin; x != end; ++x) *x = scale * std::nearbyint(*x * inverse);
+    }
+  }
+  return values;
+}
 
 // Keys and values of `positions` tokens in pages, and queries for all of them.
 class Cache {
  public:
   Cache(const Case& c, KvType kv_type, uint64_t seed)
-      : shape{c.heads, c.kv_heads, c.head_dim, 0, kv_type} {
+      : shape{c.heads, c.kv_heads, c.head_dim, 0, kv_type, c.window, c.softcap} {
     shape.scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
     Random random(seed);
     std::normal_distribution<float> normal;
+    for (int32_t i = 0; i < c.heads; ++i) sinks.push_back(2 * normal(random));
+    if (c.sinks) shape.sinks = sinks.data();
     const int64_t kv_count = c.positions * c.kv_heads * c.head_dim;
     for (int64_t i = 0; i < kv_count; ++i) k.push_back(2 * normal(random));
     for (int64_t i = 0; i < kv_count; ++i) v.push_back(normal(random));
@@ -57,17 +84,12 @@ class Cache {
   }
 
   AttentionShape shape;
-  std::vector<float> k, v, q;
+  std::vector<float> k, v, q, sinks;
   std::vector<const std::byte*> pages;
 
  private:
   std::vector<std::byte> bytes_;
 };
-
-// A key or value as the cache keeps it.
-double Kept(KvType kv_type, float value) {
-  return kv_type == KvType::kF16 ? HalfToFloat(FloatToHalf(value)) : value;
-}
 
 // One query head's softmax in double, and how far the online one in float may be from it.
 struct Expected {
@@ -79,42 +101,62 @@ Expected Oracle(const Cache& cache, int64_t position, int32_t head) {
   const AttentionShape& shape = cache.shape;
   const int64_t kv_head = head / (shape.heads / shape.kv_heads);
   const float* q = cache.q.data() + (position * shape.heads + head) * shape.head_dim;
+  const int64_t kv_dim = int64_t{shape.kv_heads} * shape.head_dim;
+  // Of kv_head, at position j.
+  const auto kept = [&](const std::vector<float>& values, int64_t j) {
+    const auto row = values.begin() + j * kv_dim;
+    const std::vector<float> all = Kept(shape, {row, row + kv_dim});
+    return std::vector<float>(all.begin() + kv_head * shape.head_dim,
+                              all.begin() + (kv_head + 1) * shape.head_dim);
+  };
+  const int64_t first = shape.window == 0 ? 0 : std::max<int64_t>(0, position + 1 - shape.window);
   std::vector<double> scores;
   double score_error = 0;
-  for (int64_t j = 0; j <= position; ++j) {
+  for (int64_t j = first; j <= position; ++j) {
+    const std::vector<float> key = kept(cache.k, j);
     double score = 0;
     double terms = 0;
     for (int32_t d = 0; d < shape.head_dim; ++d) {
-      const double term =
-          double{q[d]} * shape.scale *
-          Kept(shape.kv_type, cache.k[(j * shape.kv_heads + kv_head) * shape.head_dim + d]);
+      const double term = double{q[d]} * shape.scale * key[static_cast<size_t>(d)];
       score += term;
       terms += std::fabs(term);
     }
+    double error = terms * kUnit * (shape.head_dim + 1);
+    if (shape.softcap != 0) {
+      // The bend never widens an error; TanhF errs by 4 roundings, and three more stand around it.
+      score = shape.softcap * std::tanh(score / shape.softcap);
+      error += 7 * kUnit * std::fabs(score);
+    }
     scores.push_back(score);
-    score_error = std::max(score_error, terms * kUnit * (shape.head_dim + 1));
+    score_error = std::max(score_error, error);
   }
-  const auto [low, high] = std::minmax_element(scores.begin(), scores.end());
-  const double range = *high - *low;
+  double low = *std::min_element(scores.begin(), scores.end());
+  double high = *std::max_element(scores.begin(), scores.end());
   Expected expected;
   expected.out.resize(static_cast<size_t>(shape.head_dim));
   double weight_sum = 0;
+  if (shape.sinks != nullptr) {
+    const double sink = shape.sinks[head];
+    low = std::min(low, sink);
+    high = std::max(high, sink);
+    weight_sum = std::exp(sink - high);
+  }
+  const double range = high - low;
   double largest_value = 0;
-  for (int64_t j = 0; j <= position; ++j) {
-    const double weight = std::exp(scores[j] - *high);
+  for (int64_t j = first; j <= position; ++j) {
+    const std::vector<float> values = kept(cache.v, j);
+    const double weight = std::exp(scores[static_cast<size_t>(j - first)] - high);
     weight_sum += weight;
-    for (int32_t d = 0; d < shape.head_dim; ++d) {
-      const double value =
-          Kept(shape.kv_type, cache.v[(j * shape.kv_heads + kv_head) * shape.head_dim + d]);
-      expected.out[d] += weight * value;
-      largest_value = std::max(largest_value, std::fabs(value));
+    for (size_t d = 0; d < values.size(); ++d) {
+      expected.out[d] += weight * values[d];
+      largest_value = std::max(largest_value, std::fabs(double{values[d]}));
     }
   }
   for (double& value : expected.out) value /= weight_sum;
   // A weight p = e^(s - m): errors of s and m, the rounded difference, ExpF (2 roundings); for each
-  // page a correction with the same errors and one more product. The weights' errors count twice,
-  // in sum and in weight_sum; then one rounding per key, and the quotient.
-  const auto pages = static_cast<double>(position / kKvPageTokens + 1);
+  // page, and a sink, a correction with the same errors and one more product. The weights' errors
+  // count twice, in sum and in weight_sum; then one rounding per key, and the quotient.
+  const auto pages = static_cast<double>(position / kKvPageTokens + 2);
   const double weight_error = 2 * score_error + kUnit * (range + 2) * (pages + 1) + kUnit * pages;
   const double sums = kUnit * (static_cast<double>(position + 1) + 6 * pages + 1);
   expected.tolerance = largest_value * (2 * weight_error + sums) * 1.01;
@@ -200,7 +242,8 @@ TEST_P(AttendReference, WritesOnlyTheHeadsOfItsKvHead) {
 std::string NameOf(const ::testing::TestParamInfo<std::tuple<Case, KvType>>& info) {
   const auto& [c, kv_type] = info.param;
   return "heads" + std::to_string(c.heads) + "of" + std::to_string(c.kv_heads) + "dim" +
-         std::to_string(c.head_dim) + (kv_type == KvType::kF16 ? "_f16" : "_f32");
+         std::to_string(c.head_dim) + (c.window != 0 ? "window" + std::to_string(c.window) : "") +
+         (c.softcap != 0 ? "capped" : "") + (c.sinks ? "sinks" : "") + "_" + NameOf(kv_type);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -208,16 +251,21 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(Case{1, 1, 16, 33}, Case{4, 4, 32, 65}, Case{9, 3, 64, 97},
                                          Case{8, 2, 80, 70}, Case{6, 1, 96, 40},
                                          Case{4, 2, 128, 100}, Case{2, 1, 256, 64},
-                                         Case{1, 1, kMaxHeadDim, 3}),
-                       ::testing::Values(KvType::kF16, KvType::kF32)),
+                                         Case{1, 1, kMaxHeadDim, 3}, Case{4, 2, 20, 90, 8},
+                                         Case{4, 2, 48, 100, 40}, Case{2, 1, 16, 40, 1},
+                                         Case{4, 2, 32, 70, 0, 3.0F},
+                                         Case{4, 2, 32, 70, 0, 0, true},
+                                         Case{6, 2, 40, 80, 33, 50.0F, true}),
+                       ::testing::ValuesIn(kAllKvTypes)),
     NameOf);
 
 TEST(AttendReference, ReturnsTheOnlyValueForOneKey) {
-  for (const KvType kv_type : {KvType::kF16, KvType::kF32}) {
+  for (const KvType kv_type : kAllKvTypes) {
     const Cache cache({2, 1, 16, 1}, kv_type, 16);
     std::vector<float> out(cache.q.size());
     cache.Attend(0, 1, out);
-    for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i], Kept(kv_type, cache.v[i % 16]));
+    const std::vector<float> kept = Kept(cache.shape, cache.v);
+    for (size_t i = 0; i < out.size(); ++i) EXPECT_EQ(out[i], kept[i % 16]);
   }
 }
 
@@ -252,6 +300,39 @@ void ExpectTransposedKeysAndPlainValues(KvType kv_type, Keep keep) {
 TEST(StoreKv, WritesTransposedKeysAndPlainValues) {
   ExpectTransposedKeysAndPlainValues<uint16_t>(KvType::kF16, FloatToHalf);
   ExpectTransposedKeysAndPlainValues<float>(KvType::kF32, [](float value) { return value; });
+}
+
+// 40 values: a whole block and a short one, each with its own scale.
+TEST(StoreKv, WritesQuantsAndThenScalesForQ8) {
+  const AttentionShape shape = {2, 2, 40, 1.0F, KvType::kQ8_0};
+  constexpr int64_t kHeadBytes = 2 * kKvPageTokens * (40 + 2 * 2);
+  ASSERT_EQ(KvPageBytes(shape), 2 * kHeadBytes);
+  std::vector<std::byte> page(2 * kHeadBytes);
+  std::vector<float> k(80, 1);
+  std::vector<float> v(80, -2);
+  k[40 + 32] = 127;   // head 1, second block: scale 1
+  v[40 + 39] = 254;   // scale 2
+  v[40 + 38] = -253;  // -126.5, to even
+  constexpr int32_t kSlot = 9;
+  reference::StoreKv(shape, k.data(), v.data(), page.data(), kSlot);
+  const std::byte* head = page.data() + kHeadBytes;
+  const auto quant = [head](int64_t at) { return static_cast<int>(static_cast<int8_t>(head[at])); };
+  EXPECT_EQ(quant(31 * kKvPageTokens + kSlot), 127);
+  EXPECT_EQ(quant(32 * kKvPageTokens + kSlot), 127);
+  EXPECT_EQ(quant(33 * kKvPageTokens + kSlot), 1);
+  const int64_t values = 40 * kKvPageTokens + kSlot * 40;
+  EXPECT_EQ(quant(values + 31), -127);
+  EXPECT_EQ(quant(values + 37), -1);
+  EXPECT_EQ(quant(values + 38), -126);
+  EXPECT_EQ(quant(values + 39), 127);
+  const auto scale = [head](int64_t index) {
+    uint16_t half = 0;
+    std::memcpy(&half, head + 2 * 40 * kKvPageTokens + index * 2, sizeof(half));
+    return HalfToFloat(half);
+  };
+  EXPECT_EQ(scale(0 * kKvPageTokens + kSlot), HalfToFloat(FloatToHalf(1.0F / 127)));
+  EXPECT_EQ(scale(1 * kKvPageTokens + kSlot), 1.0F);
+  EXPECT_EQ(scale(2 * kKvPageTokens + kSlot * 2 + 1), 2.0F);
 }
 
 }  // namespace

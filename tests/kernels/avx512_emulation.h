@@ -133,6 +133,13 @@ inline int32_t ReduceAdd(const __m512i& vector) {
   return static_cast<int32_t>(sum);
 }
 
+// SIMDe 0.7.4 lacks this one.
+inline __m512i ShiftRightSigned(const __m512i& vector, int count) {
+  auto lanes = LanesOf<int32_t>(vector);
+  for (int32_t& lane : lanes.lane) lane >>= count;
+  return lanes.As<__m512i>();
+}
+
 // The 128-bit parts a[s0], a[s1], b[s2], b[s3], where s is the 2-bit fields of `select`.
 template <typename Vector>
 Vector ShuffleQuarters(const Vector& a, const Vector& b, int select) {
@@ -183,6 +190,8 @@ inline __m512 DuplicateOfPairs(const __m512& vector, int odd) {
   (::shoal::kernels::emulation::MaskLoad<int32_t, __m512i>(mask, from))
 #define _mm512_maskz_loadu_epi8(mask, from) \
   (::shoal::kernels::emulation::MaskLoad<int8_t, __m512i>(mask, from))
+#define _mm_maskz_loadu_epi8(mask, from) \
+  (::shoal::kernels::emulation::MaskLoad<int8_t, __m128i>(mask, from))
 #define _mm256_maskz_loadu_epi16(mask, from) \
   (::shoal::kernels::emulation::MaskLoad<int16_t, __m256i>(mask, from))
 #define _mm512_mask_storeu_ps(to, mask, a) \
@@ -213,7 +222,8 @@ inline __m512 DuplicateOfPairs(const __m512& vector, int odd) {
 #define _mm512_cvtepu8_epi16(a) \
   (::shoal::kernels::emulation::Convert<int16_t, uint8_t, __m512i, __m256i>(a))
 
-// Reductions and shuffles.
+// Reductions, shifts and shuffles.
+#define _mm512_srai_epi32(a, count) (::shoal::kernels::emulation::ShiftRightSigned(a, count))
 #define _mm512_reduce_max_ps(a) (::shoal::kernels::emulation::ReduceMax(a))
 #define _mm512_reduce_add_epi32(a) (::shoal::kernels::emulation::ReduceAdd(a))
 #define _mm512_shuffle_f32x4(a, b, select) \

@@ -26,7 +26,7 @@ TEST(ChooseIsa, TakesTheFastestUnlessForced) {
 
 TEST(ChooseIsa, TakesWhatIsForcedIfItRunsHere) {
   const std::vector<Isa> supported = SupportedIsas();
-  for (const Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvx512Vnni}) {
+  for (const Isa isa : AllIsas()) {
     SCOPED_TRACE(IsaName(isa));
     const auto chosen = ChooseIsa(IsaName(isa));
     if (std::find(supported.begin(), supported.end(), isa) != supported.end()) {
@@ -47,8 +47,9 @@ TEST(ChooseIsa, NamesTheChoicesForAnUnknownName) {
     const auto chosen = ChooseIsa(name);
     ASSERT_FALSE(chosen.ok()) << name;
     EXPECT_EQ(chosen.error().code, ErrorCode::kInvalidArgument);
-    EXPECT_THAT(chosen.error().message, AllOf(HasSubstr(std::string("\"") + name + "\""),
-                                              HasSubstr("reference, avx2, avx512vnni")));
+    EXPECT_THAT(chosen.error().message,
+                AllOf(HasSubstr(std::string("\"") + name + "\""),
+                      HasSubstr("reference, avx2, avx512vnni, neon, dotprod, i8mm")));
   }
 }
 

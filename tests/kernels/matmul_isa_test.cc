@@ -250,15 +250,15 @@ TEST(MatMulIsaList, RunsWhatThisCpuHas) {
 #if defined(__x86_64__)
   EXPECT_NE(names.find("avx512vnni_emulated"), std::string::npos);
   EXPECT_EQ(names.find(" avx2") != std::string::npos, __builtin_cpu_supports("avx2") != 0);
+#elif defined(__aarch64__)
+  EXPECT_NE(names.find(" neon"), std::string::npos);
 #endif
 }
 
-// The tuned types are packed by the vector kernels, so the tests above do test them.
-TEST_P(MatMulIsa, PacksTheTunedTypes) {
+// Every type is packed by the vector kernels, so the tests above do test them.
+TEST_P(MatMulIsa, PacksEveryType) {
   for (const TensorType type : kAllTensorTypes) {
-    const bool tuned = type == TensorType::kQ4_0 || type == TensorType::kQ4_1 ||
-                       type == TensorType::kQ8_0 || InfoOf(type).block_values == 1;
-    const int64_t expected = tuned && GetParam().name != "reference" ? 48 * RowBytes(type, 768) : 0;
+    const int64_t expected = GetParam().name == "reference" ? 0 : 48 * RowBytes(type, 768);
     EXPECT_EQ(GetParam().packed_bytes(type, 33, 768), expected) << InfoOf(type).name;
   }
 }

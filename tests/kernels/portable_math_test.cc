@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cfloat>
 #include <cmath>
@@ -72,6 +73,40 @@ TEST(ExpF, KeepsItsBits) {
   EXPECT_EQ(ExpF(1.0F), 0x1.5bf0a8p+1F);
   EXPECT_EQ(ExpF(-1.0F), 0x1.78b564p-2F);
   EXPECT_EQ(ExpF(-20.5F), 0x1.57a3bp-30F);
+}
+
+TEST(TanhF, StaysWithinTwoUnitsInTheLastPlace) {
+  Worst worst("TanhF [ulp]");
+  // Every 997th float of either sign, and every 13th where the polynomial meets the exponential.
+  const auto check = [&worst](uint32_t bits) {
+    const auto x = std::bit_cast<float>(bits);
+    if (!std::isfinite(x)) return;
+    const long double expected = std::tanh(static_cast<long double>(x));
+    const int exponent = std::max(std::ilogb(expected), -126);
+    worst.See(std::fabs(TanhF(x) - expected) / std::ldexp(1.0L, exponent - 23), x);
+    ASSERT_LE(std::fabs(TanhF(x)), 1.0F);
+    ASSERT_EQ(std::signbit(TanhF(x)), std::signbit(x));
+  };
+  for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += 997) check(static_cast<uint32_t>(bits));
+  for (float x = 0.5F; x < 2.0F; x = std::nextafter(x, 2.0F) + 13 * 0x1p-24F) {
+    check(std::bit_cast<uint32_t>(x));
+  }
+  EXPECT_LE(worst.error(), 2.0L);
+}
+
+TEST(TanhF, HandlesTheEnds) {
+  EXPECT_EQ(TanhF(kInfinityF), 1.0F);
+  EXPECT_EQ(TanhF(-kInfinityF), -1.0F);
+  EXPECT_EQ(TanhF(3e38F), 1.0F);
+  EXPECT_EQ(std::bit_cast<uint32_t>(TanhF(-0.0F)), 0x80000000U);
+  EXPECT_TRUE(std::isnan(TanhF(std::numeric_limits<float>::quiet_NaN())));
+}
+
+// A change of these bits is a change of every model's answers.
+TEST(TanhF, KeepsItsBits) {
+  EXPECT_EQ(TanhF(0.5F), 0x1.d9353ep-2F);
+  EXPECT_EQ(TanhF(-1.0F), -0x1.85efacp-1F);
+  EXPECT_EQ(TanhF(3.25F), 0x1.fe767ap-1F);
 }
 
 TEST(Exp, StaysWithinItsTolerance) {

@@ -13,13 +13,22 @@ namespace {
 
 bool OneIn(int n, Random& random) { return random() % static_cast<uint64_t>(n) == 0; }
 
-// Any finite half: mostly the size of real scales, sometimes any bit pattern.
-uint16_t RandomHalf(Random& random) {
-  if (OneIn(8, random)) {
+// About the standard normal distribution (the sum of four uniform values), and the same on every
+// machine: std::normal_distribution calls log, whose bits differ between C libraries.
+float Normal(Random& random) {
+  constexpr float kDeviation = 37837.2F;  // of the sum: 2^16 / sqrt(3)
+  int32_t sum = -2 * 0xffff;
+  uint64_t bits = random();
+  for (int i = 0; i < 4; ++i, bits >>= 16U) sum += static_cast<uint16_t>(bits);
+  return static_cast<float>(sum) / kDeviation;
+}
+
+uint16_t RandomHalf(Scales scales, Random& random) {
+  if (scales == Scales::kAny && OneIn(8, random)) {
     const auto half = static_cast<uint16_t>(random());
     return (half & 0x7c00U) == 0x7c00U ? static_cast<uint16_t>(half & 0x83ffU) : half;
   }
-  return FloatToHalf(std::normal_distribution<float>(0, 0.02F)(random));
+  return FloatToHalf(0.02F * Normal(random));
 }
 
 // Where the halves of a quantized block stand; all other bytes may be anything.
@@ -36,20 +45,20 @@ std::vector<int> HalfOffsets(TensorType type) {
   }
 }
 
-void FillQuantBlock(const TensorTypeInfo& info, std::byte* block, Random& random) {
+void FillQuantBlock(const TensorTypeInfo& info, Scales scales, std::byte* block, Random& random) {
   for (int i = 0; i < info.block_bytes; ++i) block[i] = static_cast<std::byte>(random());
   if (OneIn(16, random)) {
     constexpr std::array<int, 4> kExtremes = {0x00, 0xff, 0x80, 0x7f};
     std::memset(block, kExtremes[random() % 4], static_cast<size_t>(info.block_bytes));
   }
   for (const int offset : HalfOffsets(info.type)) {
-    const uint16_t half = RandomHalf(random);
+    const uint16_t half = RandomHalf(scales, random);
     std::memcpy(block + offset, &half, sizeof(half));
   }
 }
 
 void FillFloat(TensorType type, std::byte* to, Random& random) {
-  float value = std::normal_distribution<float>()(random);
+  float value = Normal(random);
   if (OneIn(16, random)) value = std::ldexp(value, static_cast<int>(random() % 25) - 12);
   uint32_t bits = 0;
   std::memcpy(&bits, &value, sizeof(bits));
@@ -64,14 +73,15 @@ void FillFloat(TensorType type, std::byte* to, Random& random) {
 
 }  // namespace
 
-std::vector<std::byte> RandomRows(TensorType type, int64_t rows, int64_t cols, Random& random) {
+std::vector<std::byte> RandomRows(TensorType type, int64_t rows, int64_t cols, Random& random,
+                                  Scales scales) {
   const TensorTypeInfo& info = InfoOf(type);
   std::vector<std::byte> data(static_cast<size_t>(rows * RowBytes(type, cols)));
   for (size_t at = 0; at < data.size(); at += static_cast<size_t>(info.block_bytes)) {
     if (info.block_values == 1) {
       FillFloat(type, data.data() + at, random);
     } else {
-      FillQuantBlock(info, data.data() + at, random);
+      FillQuantBlock(info, scales, data.data() + at, random);
     }
   }
   return data;
@@ -85,7 +95,7 @@ std::vector<float> RandomFloats(int64_t count, Random& random) {
       constexpr std::array<float, 4> kRareSizes = {0.0F, 1e-30F, 3e-37F, 1e-42F};
       size = OneIn(16, random) ? kRareSizes[random() % 4] : 1.0F;
     }
-    values[i] = size * std::normal_distribution<float>()(random);
+    values[i] = size * Normal(random);
     if (OneIn(64, random)) values[i] *= OneIn(2, random) ? 0.0F : 1e4F;
   }
   return values;

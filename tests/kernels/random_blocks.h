@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "kernels/kernel_table.h"
@@ -23,8 +24,17 @@ constexpr std::array<TensorType, 15> kAllTensorTypes = {
     TensorType::kQ5_K,   TensorType::kQ6_K, TensorType::kIQ4_XS,
 };
 
+constexpr std::array<KvType, 3> kAllKvTypes = {KvType::kF16, KvType::kF32, KvType::kQ8_0};
+inline std::string NameOf(KvType type) {
+  return type == KvType::kF16 ? "f16" : type == KvType::kF32 ? "f32" : "q8_0";
+}
+
+// The halves of quantized blocks: the size of real scales, or one in eight any finite bit pattern.
+enum class Scales { kUsual, kAny };
+
 // `rows` rows of `cols` values (whole blocks), one after another.
-std::vector<std::byte> RandomRows(TensorType type, int64_t rows, int64_t cols, Random& random);
+std::vector<std::byte> RandomRows(TensorType type, int64_t rows, int64_t cols, Random& random,
+                                  Scales scales = Scales::kAny);
 
 // Finite values of every sign: most about 1 in size, some 0, some large (1e4), and whole runs of 32
 // that are zero, tiny or subnormal.

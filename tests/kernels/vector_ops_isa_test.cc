@@ -1,6 +1,7 @@
-// Proves that every instruction set's quantization, norm, addition, SiLU, RoPE and KV writes give
-// the reference's bits: all sizes around a register, random and extreme values, nothing written
-// past the end. AVX-512 runs emulated on every x86-64 CPU, and natively where the CPU has it.
+// Proves that every instruction set's quantization, norms, sums, activations, RoPE and KV writes
+// give the reference's bits: all sizes around a register, random and extreme values, nothing
+// written past the end. AVX-512 runs emulated on every x86-64 CPU, and natively where the CPU has
+// it.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -165,6 +166,26 @@ TEST_P(VectorOpsTest, RmsNorm) {
   });
 }
 
+TEST_P(VectorOpsTest, LayerNorm) {
+  ForKindsAndSeeds({Kind::kUsual, Kind::kAnyFinite}, [this](Kind kind, Random& random) {
+    for (const int64_t n : kSizes) {
+      SCOPED_TRACE(n);
+      const std::vector<float> x = Values(kind, n, random);
+      const std::vector<float> weight = Values(kind, n, random);
+      const std::vector<float> bias = Values(kind, n, random);
+      std::vector<float> got = Output<float>(n);
+      std::vector<float> expected = got;
+      table().layer_norm(x.data(), weight.data(), bias.data(), n, 1e-5F, got.data());
+      reference().layer_norm(x.data(), weight.data(), bias.data(), n, 1e-5F, expected.data());
+      ExpectSameBits(got, expected, "out");
+      std::vector<float> in_place = x;
+      table().layer_norm(in_place.data(), weight.data(), bias.data(), n, 1e-5F, in_place.data());
+      expected.resize(x.size());
+      ExpectSameBits(in_place, expected, "in place");
+    }
+  });
+}
+
 TEST_P(VectorOpsTest, Add) {
   ForKindsAndSeeds({Kind::kUsual, Kind::kAnyFinite}, [this](Kind kind, Random& random) {
     for (const int64_t n : kSizes) {
@@ -179,17 +200,58 @@ TEST_P(VectorOpsTest, Add) {
   });
 }
 
-TEST_P(VectorOpsTest, SiluMultiply) {
-  const std::vector<Kind> kinds = {Kind::kUsual, Kind::kAnyFinite, Kind::kOfExp, Kind::kNotFinite};
-  ForKindsAndSeeds(kinds, [this](Kind kind, Random& random) {
+TEST_P(VectorOpsTest, AddScaled) {
+  ForKindsAndSeeds({Kind::kUsual, Kind::kAnyFinite}, [this](Kind kind, Random& random) {
     for (const int64_t n : kSizes) {
       SCOPED_TRACE(n);
       std::vector<float> got = Values(kind, n + kGuard, random);
       std::vector<float> expected = got;
+      const std::vector<float> y = Values(kind, n, random);
+      table().add_scaled(got.data(), 0.3F, y.data(), n);
+      reference().add_scaled(expected.data(), 0.3F, y.data(), n);
+      ExpectSameBits(got, expected, "x");
+    }
+  });
+}
+
+const std::vector<Kind> kActivationKinds = {Kind::kUsual, Kind::kAnyFinite, Kind::kOfExp,
+                                            Kind::kNotFinite};
+
+// What changes one vector by a number.
+TEST_P(VectorOpsTest, ScalesAndActivationsInPlace) {
+  ForKindsAndSeeds(kActivationKinds, [this](Kind kind, Random& random) {
+    for (const int64_t n : kSizes) {
+      SCOPED_TRACE(n);
+      const std::vector<float> x = Values(kind, n + kGuard, random);
+      const auto compare = [&](const char* what, const auto& run) {
+        std::vector<float> got = x;
+        std::vector<float> expected = x;
+        run(table(), got.data());
+        run(reference(), expected.data());
+        ExpectSameBits(got, expected, what);
+      };
+      compare("multiply", [n](const KernelTable& t, float* to) { t.multiply(to, 0.7F, n); });
+      compare("soft_cap", [n](const KernelTable& t, float* to) { t.soft_cap(to, 30.0F, n); });
+      compare("gelu", [n](const KernelTable& t, float* to) { t.gelu(to, n); });
+    }
+  });
+}
+
+// What joins a gate with what it lets through.
+TEST_P(VectorOpsTest, GatedActivations) {
+  ForKindsAndSeeds(kActivationKinds, [this](Kind kind, Random& random) {
+    for (const int64_t n : kSizes) {
+      SCOPED_TRACE(n);
+      const std::vector<float> gate = Values(kind, n + kGuard, random);
       const std::vector<float> up = Values(kind, n, random);
-      table().silu_multiply(got.data(), up.data(), n);
-      reference().silu_multiply(expected.data(), up.data(), n);
-      ExpectSameBits(got, expected, "gate");
+      for (const auto member : {&KernelTable::silu_multiply, &KernelTable::gelu_multiply,
+                                &KernelTable::clamped_swiglu}) {
+        std::vector<float> got = gate;
+        std::vector<float> expected = gate;
+        (table().*member)(got.data(), up.data(), n);
+        (reference().*member)(expected.data(), up.data(), n);
+        ExpectSameBits(got, expected, "gate");
+      }
     }
   });
 }
@@ -233,7 +295,7 @@ TEST_P(VectorOpsTest, StoreKv) {
   ForKindsAndSeeds({Kind::kUsual, Kind::kAnyFinite}, [this](Kind kind, Random& random) {
     for (const int32_t head_dim : {1, 6, 8, 20, 64, 80, 128}) {
       for (const int32_t slot : {0, 13, 31}) {
-        for (const KvType kv_type : {KvType::kF16, KvType::kF32}) {
+        for (const KvType kv_type : kAllKvTypes) {
           SCOPED_TRACE(head_dim);
           const AttentionShape shape{6, 3, head_dim, 1, kv_type};
           const std::vector<float> k = Values(kind, 3 * head_dim, random);

@@ -1,6 +1,6 @@
 // Proves the reference vector operations: quantization by its definition and its bounds, norms,
-// SwiGLU and rotations against double within derived tolerances, which are printed, and the order
-// of the 16 partial sums with numbers that give it away.
+// activations, caps and rotations against double within derived tolerances, which are printed, and
+// the order of the 16 partial sums with numbers that give it away.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -152,6 +152,41 @@ TEST(RmsNorm, AgreesWithDouble) {
   }
 }
 
+TEST(LayerNorm, AgreesWithDouble) {
+  Random random(6);
+  for (const int64_t n : {1, 15, 16, 17, 64, 576, 4099}) {
+    SCOPED_TRACE(n);
+    const std::vector<float> x = RandomFloats(n, random);
+    const std::vector<float> weight = RandomFloats(n, random);
+    const std::vector<float> bias = RandomFloats(n, random);
+    constexpr float kEpsilon = 1e-5F;
+    const auto count = static_cast<double>(n);
+    const double mean = std::accumulate(x.begin(), x.end(), 0.0) / count;
+    double squares = 0;
+    double sizes = 0;
+    for (const float value : x) {
+      squares += (value - mean) * (value - mean);
+      sizes += std::fabs(value);
+    }
+    const double inverse = 1 / std::sqrt(squares / count + double{kEpsilon});
+    // The mean's error moves every difference alike; it and the rounding of differences are below
+    // `shift`. The rest is as for RmsNorm, and the sum of squares sees the shift as well.
+    const double chain = count / 16 + 6;
+    const double shift = kUnit * (chain * sizes / count + std::fabs(mean));
+    const double tolerance = kUnit * ((chain + 1) / 2 + 6);
+    std::vector<float> out(x.size());
+    reference::LayerNorm(x.data(), weight.data(), bias.data(), n, kEpsilon, out.data());
+    for (int64_t i = 0; i < n; ++i) {
+      const double normed = (x[i] - mean) * inverse;
+      const double factor = std::fabs(weight[i]) * (1 + std::fabs(normed));
+      const double expected = normed * weight[i] + bias[i];
+      const double allowed =
+          factor * (tolerance + 2 * shift * inverse) + kUnit * std::fabs(expected) + 0x1p-140;
+      ASSERT_LE(std::fabs(out[i] - expected), allowed) << i;
+    }
+  }
+}
+
 TEST(Add, AddsInPlace) {
   std::vector<float> x = {1, -0.0F, 0x1p24F};
   const std::vector<float> y = {2, -0.0F, 1};
@@ -177,6 +212,76 @@ TEST(SiluMultiply, AgreesWithDouble) {
     worst = std::max(worst, std::fabs(out[i] - expected) / allowed);
   }
   std::cout << "worst element at " << worst << " of its tolerance\n";
+}
+
+TEST(AddScaled, RoundsOnce) {
+  std::vector<float> x = {1, -1, 0};
+  const std::vector<float> y = {0x1p-24F, 1 + 0x1p-23F, 5};
+  reference::AddScaled(x.data(), 1 - 0x1p-24F, y.data(), 3);
+  EXPECT_EQ(x, (std::vector<float>{1, 0x1p-24F - 0x1p-47F, 5 * (1 - 0x1p-24F)}));
+}
+
+TEST(Multiply, MultipliesInPlace) {
+  std::vector<float> x = {1, -0.0F, -3};
+  reference::Multiply(x.data(), 0.5F, 3);
+  EXPECT_EQ(x, (std::vector<float>{0.5F, -0.0F, -1.5F}));
+}
+
+// Values on a grid from -100 to 100, and whatever RandomFloats gives.
+std::vector<float> GridAndRandom(uint64_t seed) {
+  Random random(seed);
+  std::vector<float> x = RandomFloats(4000, random);
+  for (int i = 0; i < 2000; ++i) x[i] = static_cast<float>(i - 1000) / 10;
+  return x;
+}
+
+TEST(SoftCap, AgreesWithDouble) {
+  const std::vector<float> x = GridAndRandom(7);
+  for (const float cap : {0.5F, 30.0F}) {
+    std::vector<float> out = x;
+    reference::SoftCap(out.data(), cap, std::ssize(out));
+    for (size_t i = 0; i < x.size(); ++i) {
+      // TanhF errs by 4 roundings; inverse, product and product add three.
+      const double expected = cap * std::tanh(double{x[i]} / cap);
+      ASSERT_NEAR(out[i], expected, 7.1 * kUnit * std::fabs(expected) + 0x1p-140) << x[i];
+    }
+  }
+}
+
+double GeluInDouble(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+}
+
+TEST(Gelu, AgreesWithDouble) {
+  const std::vector<float> x = GridAndRandom(8);
+  const std::vector<float> up = GridAndRandom(9);
+  std::vector<float> out = x;
+  reference::Gelu(out.data(), std::ssize(out));
+  std::vector<float> gated = x;
+  reference::GeluMultiply(gated.data(), up.data(), std::ssize(gated));
+  for (size_t i = 0; i < x.size(); ++i) {
+    // Where 1 + tanh cancels, its error counts in full: tanh's 4 roundings and its argument's 6,
+    // which shrink the closer tanh is to 1 in size (u * (1 - tanh(u)^2) < 0.45).
+    const double allowed = 10 * kUnit * std::fabs(x[i]) + 0x1p-148;
+    ASSERT_NEAR(out[i], GeluInDouble(x[i]), allowed) << x[i];
+    ASSERT_EQ(gated[i], out[i] * up[i]);
+  }
+}
+
+TEST(ClampedSwiglu, AgreesWithDouble) {
+  const std::vector<float> gate = GridAndRandom(10);
+  std::vector<float> up = GridAndRandom(11);
+  std::reverse(up.begin(), up.end());
+  std::vector<float> out = gate;
+  reference::ClampedSwiglu(out.data(), up.data(), std::ssize(out));
+  for (size_t i = 0; i < gate.size(); ++i) {
+    const double g = std::min(double{gate[i]}, 7.0);
+    const double u = std::clamp(double{up[i]}, -7.0, 7.0);
+    const double expected = g / (1 + std::exp(-1.702 * g)) * (u + 1);
+    // The slope as a float and its product are 2 roundings of an exponent: |1.702 g| of them.
+    const double roundings = 7 + 2 * std::fabs(1.702 * g);
+    ASSERT_NEAR(out[i], expected, roundings * kUnit * std::fabs(expected) + 0x1p-110) << gate[i];
+  }
 }
 
 struct RopeCase {

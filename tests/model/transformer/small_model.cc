@@ -35,7 +35,7 @@ std::string Bytes(const SmallModel::Tensor& tensor, kernels::Random& random) {
     return bytes;
   }
   const std::vector<std::byte> blocks =
-      kernels::RandomRows(tensor.type, rows, tensor.shape[0], random);
+      kernels::RandomRows(tensor.type, rows, tensor.shape[0], random, kernels::Scales::kUsual);
   return {reinterpret_cast<const char*>(blocks.data()), blocks.size()};
 }
 
