@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/sha256.h"
+#include "kernels/int8_peak.h"
 #include "node/cpu_topology.h"
 
 namespace shoal {
@@ -46,7 +47,7 @@ int64_t RowGrain(const ThreadPool& pool) {
 }
 
 template <typename Pass>
-double BestBytesPerS(int64_t bytes, Pass pass) {
+double BestPerS(int64_t amount, Pass pass) {
   const SteadyClock clock;
   int64_t best_ns = INT64_MAX;
   for (int i = 0; i < kPasses; ++i) {
@@ -54,7 +55,7 @@ double BestBytesPerS(int64_t bytes, Pass pass) {
     pass();
     best_ns = std::min(best_ns, std::max<int64_t>(clock.NowNs() - start_ns, 1));
   }
-  return static_cast<double>(bytes) * static_cast<double>(kNsPerS) / static_cast<double>(best_ns);
+  return static_cast<double>(amount) * static_cast<double>(kNsPerS) / static_cast<double>(best_ns);
 }
 
 // A field of /proc/meminfo or /proc/self/status in bytes; both count in kB.
@@ -91,7 +92,7 @@ double MeasureWeightBytesPerS(const kernels::KernelTable& table, ThreadPool& poo
   activations.scales = scales.data();
   activations.sums = sums.data();
   activations.scaled_sums = scaled_sums.data();
-  return BestBytesPerS(bytes, [&] {
+  return BestPerS(bytes, [&] {
     pool.ParallelFor(kRows, RowGrain(pool), [&](int64_t begin, int64_t end) {
       table.matmul(matrix, activations, 1, begin, end, out.data(), kRows);
     });
@@ -99,14 +100,27 @@ double MeasureWeightBytesPerS(const kernels::KernelTable& table, ThreadPool& poo
 }
 
 double MeasureMemoryBytesPerS(ThreadPool& pool) {
-  constexpr int64_t kWords = int64_t{64} << 17;  // 64 MiB
+  constexpr int64_t kWords = int64_t{192} << 17;  // 192 MiB, more than any cache holds
   const std::vector<uint64_t> words(kWords, 1);
   std::atomic<uint64_t> sink{0};  // keeps the reads from being optimized away
-  return BestBytesPerS(kWords * static_cast<int64_t>(sizeof(uint64_t)), [&] {
-    pool.ParallelFor(kWords, kWords / (8 * pool.threads()), [&](int64_t begin, int64_t end) {
+  return BestPerS(kWords * static_cast<int64_t>(sizeof(uint64_t)), [&] {
+    pool.ParallelFor(kWords, kWords / (64 * pool.threads()), [&](int64_t begin, int64_t end) {
       sink += std::accumulate(words.begin() + begin, words.begin() + end, uint64_t{0});
     });
   });
+}
+
+double MeasureInt8MacsPerS(kernels::Isa isa, ThreadPool& pool) {
+  constexpr int64_t kRounds = 200'000;  // per thread
+  std::atomic<int64_t> macs{0};
+  const auto pass = [&] {
+    macs = 0;
+    pool.ParallelFor(pool.threads(), 1, [&](int64_t begin, int64_t end) {
+      macs += kernels::MultiplyInt8(isa, kRounds * (end - begin));
+    });
+  };
+  pass();
+  return BestPerS(macs, pass);
 }
 
 int64_t AvailableMemoryBytes() { return ReadProcKilobytes("/proc/meminfo", "MemAvailable:"); }

@@ -17,6 +17,9 @@ double MeasureWeightBytesPerS(const kernels::KernelTable& kernels, ThreadPool& p
 // Plain reads over the same amount of memory: the bound that the figure above is held against.
 double MeasureMemoryBytesPerS(ThreadPool& pool);
 
+// int8 multiply-adds per second on registers: what prefill is held against.
+double MeasureInt8MacsPerS(kernels::Isa isa, ThreadPool& pool);
+
 // Memory the OS could give to this process now; 0 if it does not say.
 int64_t AvailableMemoryBytes();
 

@@ -132,7 +132,7 @@ Result<BenchReport> MeasureBench(const BenchPlan& plan, const Progress& progress
     progress("measuring the machine");
     ThreadPool pool(session->options().threads);
     report.bounds[session->options().threads] = {MeasureMemoryBytesPerS(pool),
-                                                 MeasureInt8MacsPerS(kernels::TableFor(isa), pool)};
+                                                 MeasureInt8MacsPerS(isa, pool)};
   }
   return report;
 }

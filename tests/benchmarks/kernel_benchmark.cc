@@ -16,11 +16,9 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "kernels/int8_peak.h"
 #include "kernels/kernel_table.h"
 #include "tests/kernels/random_blocks.h"
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace shoal::kernels {
 namespace {
@@ -95,48 +93,18 @@ void ReadMemory(benchmark::State& state, int threads) {
   state.SetBytesProcessed(state.iterations() * kDecodeBytes);
 }
 
-#if defined(__x86_64__)
-
-constexpr int kChains = 8;  // independent sums, so that latency does not count
-
-__attribute__((target("avx2"))) void MultiplyAvx2(int64_t repeats) {
-  __m256i sums[kChains];
-  for (auto& sum : sums) sum = _mm256_setzero_si256();
-  __m256i weights = _mm256_set1_epi8(1);
-  for (int64_t i = 0; i < repeats; ++i) {
-    __asm__ volatile("" : "+x"(weights));
-    for (auto& sum : sums) sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, sum));
-  }
-  for (auto& sum : sums) __asm__ volatile("" : "+x"(sum));
-}
-
-__attribute__((target("avx512f,avx512vnni"))) void MultiplyVnni(int64_t repeats) {
-  __m512i sums[kChains];
-  for (auto& sum : sums) sum = _mm512_setzero_si512();
-  __m512i weights = _mm512_set1_epi32(1);
-  for (int64_t i = 0; i < repeats; ++i) {
-    __asm__ volatile("" : "+v"(weights));
-    for (auto& sum : sums) sum = _mm512_dpbusd_epi32(sum, weights, weights);
-  }
-  for (auto& sum : sums) __asm__ volatile("" : "+v"(sum));
-}
-
 void Int8Peak(benchmark::State& state, Isa isa, int threads) {
-  constexpr int64_t kRepeats = 100'000;
-  const bool vnni = isa == Isa::kAvx512Vnni;
+  constexpr int64_t kRounds = 100'000;
   ThreadPool pool(threads);
+  std::atomic<int64_t> done = 0;
   for (auto _ : state) {
     pool.ParallelFor(threads, 1, [&](int64_t begin, int64_t end) {
-      (vnni ? MultiplyVnni : MultiplyAvx2)(kRepeats * (end - begin));
+      done += MultiplyInt8(isa, kRounds * (end - begin));
     });
   }
-  const int64_t per_repeat = kChains * (vnni ? 64 : 32);
   state.counters["MAC/s"] =
-      benchmark::Counter(static_cast<double>(state.iterations() * threads * kRepeats * per_repeat),
-                         benchmark::Counter::kIsRate);
+      benchmark::Counter(static_cast<double>(done.load()), benchmark::Counter::kIsRate);
 }
-
-#endif
 
 void RegisterAll(int threads) {
   const std::string suffix = fmt::format("/{}", threads);
@@ -148,11 +116,7 @@ void RegisterAll(int threads) {
   add("read" + suffix, [=](benchmark::State& state) { ReadMemory(state, threads); });
   for (const Isa isa : SupportedIsas()) {
     const std::string name(IsaName(isa));
-#if defined(__x86_64__)
-    if (isa != Isa::kReference) {
-      add("int8/" + name + suffix, [=](auto& state) { Int8Peak(state, isa, threads); });
-    }
-#endif
+    add("int8/" + name + suffix, [=](auto& state) { Int8Peak(state, isa, threads); });
     for (const TensorType type : kAllTensorTypes) {
       for (const int64_t tokens : {1, 32}) {
         const std::string matmul =
