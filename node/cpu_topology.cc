@@ -29,14 +29,15 @@ std::vector<Cpu> ReadCpus(const std::string& root, const std::vector<int>& ids) 
   return cpus;
 }
 
-int CountPerformanceCores(const std::vector<Cpu>& cpus) {
+std::vector<int> PerformanceCpus(const std::vector<Cpu>& cpus) {
   int64_t fastest = 0;
   for (const Cpu& cpu : cpus) fastest = std::max(fastest, cpu.capacity);
   std::set<int> cores;
+  std::vector<int> chosen;
   for (const Cpu& cpu : cpus) {
-    if (2 * cpu.capacity >= fastest) cores.insert(cpu.core);
+    if (2 * cpu.capacity >= fastest && cores.insert(cpu.core).second) chosen.push_back(cpu.id);
   }
-  return static_cast<int>(cores.size());
+  return chosen;
 }
 
 int ReadCpuQuota(const std::string& path) {

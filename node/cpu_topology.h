@@ -18,9 +18,9 @@ struct Cpu {
 // processor that is not described is a core of its own.
 std::vector<Cpu> ReadCpus(const std::string& root, const std::vector<int>& ids);
 
-// One processor of each core that is at least half as fast as the fastest: two threads of one core
-// share its multipliers, and a slow core would be waited for.
-int CountPerformanceCores(const std::vector<Cpu>& cpus);
+// The first processor of each core that is at least half as fast as the fastest: two threads of one
+// core share its multipliers, and a slow core would be waited for.
+std::vector<int> PerformanceCpus(const std::vector<Cpu>& cpus);
 
 // The whole processors that a control group's cpu.max file grants ("200000 100000": 2); 0 if there
 // is no such file or no limit.

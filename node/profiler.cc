@@ -135,7 +135,7 @@ std::string HostId() {
   return ToHex(Sha256Of(std::as_bytes(std::span(boot_id)))).substr(0, kDigits);
 }
 
-int DefaultThreads() {
+int UsePerformanceCores() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof(set), &set) != 0) {
@@ -145,9 +145,13 @@ int DefaultThreads() {
   for (int id = 0; id < CPU_SETSIZE; ++id) {
     if (CPU_ISSET(id, &set)) allowed.push_back(id);
   }
-  const int cores = CountPerformanceCores(ReadCpus("/sys/devices/system/cpu", allowed));
+  const std::vector<int> chosen = PerformanceCpus(ReadCpus("/sys/devices/system/cpu", allowed));
+  CPU_ZERO(&set);
+  for (const int id : chosen) CPU_SET(id, &set);
+  sched_setaffinity(0, sizeof(set), &set);  // without it the threads only run less well placed
+  const int cores = std::max(1, static_cast<int>(chosen.size()));
   const int quota = ReadCpuQuota("/sys/fs/cgroup/cpu.max");
-  return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
+  return quota > 0 ? std::min(cores, quota) : cores;
 }
 
 }  // namespace shoal

@@ -29,8 +29,9 @@ int64_t ResidentBytes();
 // Equal for processes on one running machine, different between machines. Reveals nothing else.
 std::string HostId();
 
-// Threads worth computing with: one for each performance core that this process may run on, within
-// its control group's quota.
-int DefaultThreads();
+// Keeps this thread, and those it starts from now on, on one processor of each performance core
+// that the process may run on, and returns how many threads are worth computing with there: one
+// each, within the control group's quota.
+int UsePerformanceCores();
 
 }  // namespace shoal

@@ -37,7 +37,7 @@ Status Serve(Options& options) {
   const char* forced = std::getenv("SHOAL_ISA");
   ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::ChooseIsa(forced != nullptr ? forced : ""));
   ASSIGN_OR_RETURN(options.node.listen, ParseAddress(options.listen));
-  if (options.node.threads == 0) options.node.threads = DefaultThreads();
+  if (options.node.threads == 0) options.node.threads = UsePerformanceCores();
   if (!options.node.model_path.empty()) {
     RETURN_IF_ERROR(GgufFile::Open(options.node.model_path));
   }

@@ -108,7 +108,7 @@ Status ModelSession::FillDefaults() {
     return InvalidArgument(fmt::format("--context {}: the model was trained for {} tokens",
                                        options_.context, trained));
   }
-  if (options_.threads == 0) options_.threads = DefaultThreads();
+  if (options_.threads == 0) options_.threads = UsePerformanceCores();
   if (!options_.split.empty() && options_.nodes.empty() && options_.local_nodes == 0) {
     options_.local_nodes = static_cast<int>(options_.split.size());
   }

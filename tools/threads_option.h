@@ -7,7 +7,8 @@
 
 namespace shoal {
 
-// -t,--threads, for a number or a list of them; "auto" is 0, to be replaced by DefaultThreads().
+// -t,--threads, for a number or a list of them; "auto" is 0, to be replaced by
+// UsePerformanceCores().
 template <typename Threads>
 CLI::Option* AddThreadsOption(CLI::App& command, Threads& threads) {
   return command
