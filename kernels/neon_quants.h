@@ -1,5 +1,5 @@
 // Packed int8 weights as NEON vectors, for the AArch64 matrix products only: the operations that
-// kernels/x86_quants.inc is written in, and what it makes of them. A vector holds the 4 bytes of
+// kernels/packed_quants.inc is written in, and what it makes of them. A vector holds the 4 bytes of
 // one piece for each of 4 rows.
 #pragma once
 
@@ -61,7 +61,7 @@ inline Ints WhereBits(Ints a, Ints bits, Ints value) {
   return vandq_s8(vreinterpretq_s8_u8(vceqq_s8(vandq_s8(a, bits), bits)), value);
 }
 
-#include "kernels/x86_quants.inc"
+#include "kernels/packed_quants.inc"
 
 #undef SHOAL_TARGET
 

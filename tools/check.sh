@@ -33,7 +33,7 @@ sanitize() {  # sanitize PRESET CTEST-ARGUMENTS...
 check_asan() {
   export SHOAL_TEST_MODEL ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
   SHOAL_TEST_MODEL=$(tools/fetch_model.sh)
-  sanitize asan -L 'unit|cluster' -LE slow
+  sanitize asan -L 'unit|cluster|fuzz' -LE slow
 }
 
 check_tsan() { sanitize tsan -LE 'grpc|slow'; }

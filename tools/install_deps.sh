@@ -11,8 +11,9 @@ build=(cmake ninja-build g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-c
        libcli11-dev libspdlog-dev libfmt-dev python3 python3-pip unzip ca-certificates)
 checks=(libgtest-dev libgmock-dev librapidcheck-dev libsimde-dev libbenchmark-dev xz-utils clang-format-14 python3-venv)
 
-cross=(g++-12-aarch64-linux-gnu qemu-user libboost-dev:arm64 libssl-dev:arm64 libpcre2-dev:arm64
-       libspdlog-dev:arm64 libfmt-dev:arm64 libgtest-dev:arm64 libgmock-dev:arm64 librapidcheck-dev:arm64)
+cross=(g++-12-aarch64-linux-gnu qemu-user libgrpc++-dev:arm64 libprotobuf-dev:arm64 libboost-dev:arm64
+       libssl-dev:arm64 libpcre2-dev:arm64 libspdlog-dev:arm64 libfmt-dev:arm64 libgtest-dev:arm64
+       libgmock-dev:arm64 librapidcheck-dev:arm64)
 
 case "${1:-all}" in
   build) wanted=("${build[@]}") ;;
@@ -20,6 +21,7 @@ case "${1:-all}" in
   aarch64) wanted=("${build[@]}" "${checks[@]}" "${cross[@]}") ;;
   *) echo "usage: $0 [build|all|aarch64]" >&2; exit 2 ;;
 esac
+
 # is_installed PACKAGE[:ARCHITECTURE]
 is_installed() {
   local architecture
