@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "model/gguf/gguf_file.h"
+#include "model/gguf/kv_type.h"
 
 namespace shoal {
 
@@ -48,9 +49,9 @@ struct ModelConfig {
   bool qkv_bias = false;         // qwen2: q, k and v must have biases; elsewhere they may
   bool tied_embeddings = false;  // no output.weight: the head is the token embedding
 
-  // Keys and values of one position, kept as `kv_type` (kF16 or kF32).
+  // Keys and values of one position, kept as `kv_type`. REQUIRES IsKvType(kv_type).
   int64_t KvBytesPerToken(int32_t layer_count, TensorType kv_type) const {
-    return 2 * RowBytes(kv_type, int64_t{layer_count} * kv_heads * head_dim);
+    return layer_count * KvBytes(kv_type, kv_heads, head_dim);
   }
 };
 

@@ -63,10 +63,17 @@ FormatSet FormatsOf(const StageWeights& weights) {
   return formats;
 }
 
+kernels::KvType KvTypeOf(TensorType type) {
+  switch (type) {
+    case TensorType::kF32: return kernels::KvType::kF32;
+    case TensorType::kQ8_0: return kernels::KvType::kQ8_0;
+    default: return kernels::KvType::kF16;
+  }
+}
+
 kernels::AttentionShape AttentionShapeOf(const ModelConfig& config, TensorType kv_type) {
-  const bool f32 = kv_type == TensorType::kF32;
   return {config.heads, config.kv_heads, config.head_dim, config.attention_scale,
-          f32 ? kernels::KvType::kF32 : kernels::KvType::kF16};
+          KvTypeOf(kv_type)};
 }
 
 }  // namespace

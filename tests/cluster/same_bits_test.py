@@ -67,6 +67,18 @@ class SameBits(ShoalTestCase):
         return supported
 
 
+class KvTypes(SameBits):
+    def test_every_kv_type_over_nodes(self):
+        name = "mistral-wide-head"
+        tokens = golden(name)["tokens"]
+        for kv_type in ("f16", "q8_0"):
+            expected = self.hashes(tiny_model(name), tokens, "--kv-type", kv_type)
+            for way in IN_PROCESS[1:3] + OVER_NODES[1:3]:
+                with self.subTest(kv_type=kv_type, way=way):
+                    ours = self.hashes(tiny_model(name), tokens, "--kv-type", kv_type, *way)
+                    self.assertEqual(ours, expected)
+
+
 class TinyModels(SameBits):
     def test_golden_logits_and_greedy_tokens(self):
         for name in TINY_MODELS:

@@ -34,7 +34,7 @@ Golden ReadGolden(const std::string& name) {
 }
 
 Pipeline::Pipeline(std::shared_ptr<const GgufFile> file, const std::vector<int32_t>& cuts,
-                   const kernels::KernelTable& kernels, int threads, int64_t kv_budget_bytes)
+                   kernels::Isa isa, int threads, int64_t kv_budget_bytes, TensorType kv_type)
     : pool_(threads) {
   const ModelConfig config = ReadModelConfig(*file).value();
   std::vector<int32_t> ends = cuts;
@@ -44,8 +44,10 @@ Pipeline::Pipeline(std::shared_ptr<const GgufFile> file, const std::vector<int32
     StageOptions options;
     options.range = {begin, end};
     options.stage_index = static_cast<int32_t>(stages_.size());
+    options.kv_type = kv_type;
     options.kv_budget_bytes = kv_budget_bytes;
-    stages_.push_back(Stage::Load(file, config, options, kernels, pool_, nullptr).value());
+    stages_.push_back(
+        Stage::Load(file, config, options, kernels::TableFor(isa), pool_, nullptr).value());
     begin = end;
   }
 }

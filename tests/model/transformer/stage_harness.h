@@ -26,15 +26,12 @@ struct Golden {
 };
 Golden ReadGolden(const std::string& name);
 
-// A pipeline of stages over one file. `kernels` outlives it.
+// A pipeline of stages over one file.
 class Pipeline {
  public:
   // `cuts` are the layers at which a new stage begins: {} is one stage, {2} is [0, 2) and [2, ..).
-  Pipeline(std::shared_ptr<const GgufFile> file, const std::vector<int32_t>& cuts,
-           const kernels::KernelTable& kernels, int threads, int64_t kv_budget_bytes = 64 << 20);
   Pipeline(std::shared_ptr<const GgufFile> file, const std::vector<int32_t>& cuts, kernels::Isa isa,
-           int threads, int64_t kv_budget_bytes = 64 << 20)
-      : Pipeline(std::move(file), cuts, kernels::TableFor(isa), threads, kv_budget_bytes) {}
+           int threads, int64_t kv_budget_bytes = 64 << 20, TensorType kv_type = TensorType::kF16);
 
   // Runs a step through all stages.
   Result<StepResult> Run(Step step);
