@@ -16,8 +16,10 @@ TINY_MODELS = (
     "llama-tied-rope3",
     "llama-yarn",
     "mistral-wide-head",
+    "mixtral",
     "qwen2",
     "qwen3",
+    "gemma2",
 )
 ISAS = ("reference", "avx2", "avx512vnni")
 GOLDEN_TOLERANCE = 2e-3  # llama.cpp sums in another order; the golden values have five decimals
