@@ -20,6 +20,7 @@ constexpr Family kFamilies[] = {
      .experts = Experts::kPossible},
     {.architecture = "qwen2", .qkv_bias = true},
     {.architecture = "qwen3", .qk_norm = QkNorm::kHeads},
+    {.architecture = "qwen3moe", .qk_norm = QkNorm::kHeads, .experts = Experts::kAlways},
     {.architecture = "gemma2",
      .norms = Norms::kBoth,
      .activation = Activation::kGelu,
@@ -28,6 +29,16 @@ constexpr Family kFamilies[] = {
      .window_period = 2,
      .window_required = true,
      .width_scaled_layers = 46},
+    {.architecture = "gemma3",
+     .qk_norm = QkNorm::kHeads,
+     .norms = Norms::kBoth,
+     .activation = Activation::kGelu,
+     .embedding_by_width = true,
+     .window_period = 6,
+     .window_required = true,
+     .window_rope_base = 10000,
+     .width_scaled_layers = 62},
+    {.architecture = "phi3", .fused_gate_up = true, .window_period = 1},
 };
 
 // Each is several times what the largest published dense models use; together they keep every

@@ -19,7 +19,10 @@ TINY_MODELS = (
     "mixtral",
     "qwen2",
     "qwen3",
+    "qwen3moe",
     "gemma2",
+    "gemma3",
+    "phi3",
 )
 ISAS = ("reference", "avx2", "avx512vnni")
 GOLDEN_TOLERANCE = 2e-3  # llama.cpp sums in another order; the golden values have five decimals

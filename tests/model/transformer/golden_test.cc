@@ -43,7 +43,10 @@ const Model kModels[] = {
     {"mixtral"},
     {"qwen2"},
     {"qwen3"},
+    {"qwen3moe"},
     {"gemma2", kGeluTolerance},
+    {"gemma3", kGeluTolerance},
+    {"phi3"},
 };
 
 bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
