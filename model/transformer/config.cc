@@ -39,6 +39,23 @@ constexpr Family kFamilies[] = {
      .window_rope_base = 10000,
      .width_scaled_layers = 62},
     {.architecture = "phi3", .fused_gate_up = true, .window_period = 1},
+    {.architecture = "gpt-oss",
+     .qkv_bias = true,
+     .activation = Activation::kClampedSwiglu,
+     .experts = Experts::kAlways,
+     .expert_biases = true,
+     .attention_sinks = true,
+     .window_period = 2,
+     .window_required = true,
+     .ffn_norm_tensor = "post_attention_norm"},
+    {.architecture = "smollm3", .rope_layout = RopeLayout::kAdjacent, .no_rope_period = 4},
+    {.architecture = "granite", .rope_layout = RopeLayout::kAdjacent, .scales = true},
+    {.architecture = "olmo2", .qk_norm = QkNorm::kRows, .norms = Norms::kAfter},
+    {.architecture = "starcoder2",
+     .qkv_bias = true,
+     .layer_norm = true,
+     .activation = Activation::kGelu,
+     .gated = false},
 };
 
 // Each is several times what the largest published dense models use; together they keep every

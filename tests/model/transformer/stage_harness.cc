@@ -25,6 +25,7 @@ Golden ReadGolden(const std::string& name) {
   std::ifstream in(PathOf(name, ".json"));
   const nlohmann::json json = nlohmann::json::parse(in);
   Golden golden;
+  golden.context = json.value("context", golden.context);
   golden.tokens = json.at("tokens").get<std::vector<int32_t>>();
   golden.greedy = json.at("greedy").get<std::vector<int32_t>>();
   for (const auto& position : json.at("positions")) {
@@ -79,14 +80,14 @@ Slice SliceOf(uint64_t session, int32_t position, std::vector<int32_t> tokens, O
 }
 
 std::vector<std::vector<float>> LogitsOf(Pipeline& pipeline, const std::vector<int32_t>& tokens,
-                                         int32_t chunk) {
+                                         int32_t chunk, int32_t context_tokens) {
   constexpr uint64_t kSession = 1'000'000;
   const auto count = static_cast<int32_t>(tokens.size());
   std::vector<std::vector<float>> logits;
   for (int32_t begin = 0; begin < count; begin += chunk) {
     const int32_t end = std::min(count, begin + chunk);
     Step step;
-    if (begin == 0) step.opens.push_back(OpenOf(kSession, count));
+    if (begin == 0) step.opens.push_back(OpenOf(kSession, std::max(count, context_tokens)));
     step.slices.push_back(
         SliceOf(kSession, begin, {tokens.begin() + begin, tokens.begin() + end}, Output::kLogits));
     StepResult result = pipeline.Run(std::move(step)).value();

@@ -20,6 +20,7 @@ std::shared_ptr<const GgufFile> OpenTinyModel(const std::string& name);
 
 // The golden file beside it: what llama.cpp computed.
 struct Golden {
+  int32_t context = 64;  // that the session was granted
   std::vector<int32_t> tokens;
   std::vector<std::vector<float>> logits;  // [tokens][vocab]
   std::vector<int32_t> greedy;
@@ -47,9 +48,10 @@ class Pipeline {
 SessionOpen OpenOf(uint64_t session, int32_t context_tokens, SamplingParams sampling = {});
 Slice SliceOf(uint64_t session, int32_t position, std::vector<int32_t> tokens, Output output);
 
-// All logits of `tokens`, fed in chunks of `chunk` tokens to a new session, closed afterwards.
+// All logits of `tokens`, fed in chunks of `chunk` tokens to a new session that may hold
+// `context_tokens` (or just them, if that is more), closed afterwards.
 std::vector<std::vector<float>> LogitsOf(Pipeline& pipeline, const std::vector<int32_t>& tokens,
-                                         int32_t chunk);
+                                         int32_t chunk, int32_t context_tokens = 0);
 
 int64_t NowNs();
 
