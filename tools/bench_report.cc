@@ -129,7 +129,8 @@ std::string BenchJson(const BenchReport& report) {
   for (const auto kind : {BenchCase::Kind::kPrefill, BenchCase::Kind::kDecode}) {
     const BenchResult* first = First(report, kind);
     const std::string name = std::string(NameOf(kind)) + "_tokens_per_s";
-    out[name] = first == nullptr ? nlohmann::ordered_json() : Median(first->tokens_per_s);
+    out[name] = first == nullptr ? nlohmann::ordered_json()
+                                 : nlohmann::ordered_json(Median(first->tokens_per_s));
     if (first == nullptr) continue;
     out["threads"] = first->what.threads;
     const auto bounds = report.bounds.find(first->what.threads);

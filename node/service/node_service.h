@@ -21,9 +21,9 @@ namespace shoal {
 struct NodeOptions {
   std::string name;
   Address listen;
-  std::string model_path;    // if set, the only model this node serves
-  std::string cache_folder;  // where identities of models are remembered; empty: nowhere
-  int threads = 1;  // that compute
+  std::string model_path;          // if set, the only model this node serves
+  std::string cache_folder;        // where identities of models are remembered; empty: nowhere
+  int threads = 1;                 // that compute
   int64_t memory_limit_bytes = 0;  // 0: what the OS says is available
   bool insecure_network = false;   // allows `listen` to be reachable from other machines
 };
