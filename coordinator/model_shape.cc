@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "model/gguf/kv_type.h"
 #include "model/step/step.h"
 
 namespace shoal {
@@ -64,7 +65,7 @@ Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type) {
   shape.layer_weight_bytes.resize(static_cast<size_t>(layers));
   for (const TensorInfo& tensor : file.tensors()) RETURN_IF_ERROR(AddTensor(tensor, shape));
   if (shape.head_bytes == 0) shape.head_bytes = shape.embedding_bytes;  // tied
-  shape.kv_bytes_per_layer_token = 2 * RowBytes(kv_type, kv_heads * head_dim);
+  shape.kv_bytes_per_layer_token = KvBytes(kv_type, kv_heads, head_dim);
   shape.activation_bytes_per_token = dim * static_cast<int64_t>(sizeof(float));
   return shape;
 }

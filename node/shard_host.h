@@ -24,7 +24,7 @@ struct ShardRequest {
   LayerRange layers;
   int32_t stage_index = 0;
   int64_t kv_tokens = 0;                  // of all sessions together
-  TensorType kv_type = TensorType::kF16;  // or kF32
+  TensorType kv_type = TensorType::kF16;  // REQUIRES IsKvType
 };
 
 class ShardHost {

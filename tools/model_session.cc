@@ -61,9 +61,10 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
                   "Tokens of a prompt in one step; changes speed, never the answer")
       ->check(CLI::Range(1, StepLimits::kMaxTokens));
   command
-      .add_option("--kv-type", options.kv_type, "How keys and values are kept: f16 or f32 (exact)")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, TensorType>{{"f16", TensorType::kF16}, {"f32", TensorType::kF32}}));
+      .add_option("--kv-type", options.kv_type,
+                  "How keys and values are kept: f16, f32 (exact) or q8_0 (half the memory)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, TensorType>{
+          {"f16", TensorType::kF16}, {"f32", TensorType::kF32}, {"q8_0", TensorType::kQ8_0}}));
   command.add_option("--log-level", options.log_level,
                      "trace, debug, info, warn, error or off (on stderr)");
 }

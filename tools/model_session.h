@@ -30,7 +30,7 @@ struct SessionOptions {
   int32_t context = 0;             // 0: the model's, at most kDefaultContext
   int32_t sessions = 1;            // that may hold a full context at once
   int32_t prefill_chunk = 0;       // 0: a default that suits the pipeline
-  TensorType kv_type = TensorType::kF16;  // of keys and values; or kF32
+  TensorType kv_type = TensorType::kF16;  // of keys and values
   std::string log_level = "warn";
 
   static constexpr int32_t kDefaultContext = 8192;

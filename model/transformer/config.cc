@@ -2,30 +2,61 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <cmath>
 #include <limits>
-#include <optional>
 
 #include "kernels/kernel_table.h"
-#include "kernels/quant_formats.h"
+#include "model/transformer/key_reader.h"
+#include "model/transformer/rope_config.h"
 
 namespace shoal {
 
 namespace {
 
-// What tells the supported families apart.
-struct Family {
-  std::string_view architecture;
-  RopeLayout rope_layout;
-  bool qk_norm;
-  bool qkv_bias;
+// Sources: the models' papers and published code, and llama.cpp for how their GGUF files say it.
+constexpr Family kFamilies[] = {
+    {.architecture = "llama",  // mixtral too
+     .rope_layout = RopeLayout::kAdjacent,
+     .experts = Experts::kPossible},
+    {.architecture = "qwen2", .qkv_bias = true},
+    {.architecture = "qwen3", .qk_norm = QkNorm::kHeads},
+    {.architecture = "qwen3moe", .qk_norm = QkNorm::kHeads, .experts = Experts::kAlways},
+    {.architecture = "gemma2",
+     .norms = Norms::kBoth,
+     .activation = Activation::kGelu,
+     .soft_caps = true,
+     .embedding_by_width = true,
+     .window_period = 2,
+     .window_required = true,
+     .width_scaled_layers = 46},
+    {.architecture = "gemma3",
+     .qk_norm = QkNorm::kHeads,
+     .norms = Norms::kBoth,
+     .activation = Activation::kGelu,
+     .embedding_by_width = true,
+     .window_period = 6,
+     .window_required = true,
+     .window_rope_base = 10000,
+     .width_scaled_layers = 62},
+    {.architecture = "phi3", .fused_gate_up = true, .window_period = 1},
+    {.architecture = "gpt-oss",
+     .qkv_bias = true,
+     .activation = Activation::kClampedSwiglu,
+     .experts = Experts::kAlways,
+     .expert_biases = true,
+     .attention_sinks = true,
+     .window_period = 2,
+     .window_required = true,
+     .ffn_norm_tensor = "post_attention_norm"},
+    {.architecture = "smollm3", .rope_layout = RopeLayout::kAdjacent, .no_rope_period = 4},
+    {.architecture = "granite", .rope_layout = RopeLayout::kAdjacent, .scales = true},
+    {.architecture = "olmo2", .qk_norm = QkNorm::kRows, .norms = Norms::kAfter},
+    {.architecture = "starcoder2",
+     .qkv_bias = true,
+     .layer_norm = true,
+     .activation = Activation::kGelu,
+     .gated = false},
 };
-constexpr std::array<Family, 3> kFamilies = {{
-    {"llama", RopeLayout::kAdjacent, false, false},
-    {"qwen2", RopeLayout::kHalves, false, true},
-    {"qwen3", RopeLayout::kHalves, true, false},
-}};
 
 // Each is several times what the largest published dense models use; together they keep every
 // product of two of them far inside an int64.
@@ -34,8 +65,8 @@ constexpr int64_t kMaxModelDim = 1 << 17;
 constexpr int64_t kMaxFfnDim = 1 << 19;
 constexpr int64_t kMaxHeads = 1024;
 constexpr int64_t kMaxVocab = 1 << 22;
-constexpr double kMaxRopeBase = 1e12;
-constexpr double kMaxRopeFactor = 1e6;
+constexpr int64_t kMaxExperts = 1 << 12;
+constexpr double kMaxScale = 1e6;
 
 const Family* FindFamily(std::string_view architecture) {
   for (const Family& family : kFamilies) {
@@ -43,51 +74,6 @@ const Family* FindFamily(std::string_view architecture) {
   }
   return nullptr;
 }
-
-// Reads "<architecture>.<key>" values and checks their ranges.
-class KeyReader {
- public:
-  KeyReader(const GgufFile& file, std::string architecture)
-      : file_(file), architecture_(std::move(architecture)) {}
-
-  std::string Key(std::string_view suffix) const {
-    return fmt::format("{}.{}", architecture_, suffix);
-  }
-  bool Has(std::string_view suffix) const { return file_.Has(Key(suffix)); }
-
-  Result<int32_t> Int(std::string_view suffix, int64_t min, int64_t max) const {
-    const std::string key = Key(suffix);
-    ASSIGN_OR_RETURN(const int64_t value, file_.Int(key));
-    if (value < min || value > max) {
-      return InvalidArgument(
-          fmt::format("{}: expected {} to {}, the file has {}", key, min, max, value));
-    }
-    return static_cast<int32_t>(value);
-  }
-  Result<int32_t> IntOr(std::string_view suffix, int32_t fallback, int64_t min, int64_t max) const {
-    if (!Has(suffix)) return fallback;
-    return Int(suffix, min, max);
-  }
-
-  // A finite number in [min, max].
-  Result<double> Float(std::string_view suffix, double min, double max) const {
-    const std::string key = Key(suffix);
-    ASSIGN_OR_RETURN(const double value, file_.Float(key));
-    if (!(value >= min && value <= max)) {
-      return InvalidArgument(
-          fmt::format("{}: expected {} to {}, the file has {}", key, min, max, value));
-    }
-    return value;
-  }
-  Result<double> FloatOr(std::string_view suffix, double fallback, double min, double max) const {
-    if (!Has(suffix)) return fallback;
-    return Float(suffix, min, max);
-  }
-
- private:
-  const GgufFile& file_;
-  std::string architecture_;
-};
 
 Status ReadHeads(const KeyReader& keys, ModelConfig& config) {
   ASSIGN_OR_RETURN(config.heads, keys.Int("attention.head_count", 1, kMaxHeads));
@@ -119,77 +105,87 @@ Status ReadHeads(const KeyReader& keys, ModelConfig& config) {
                                      keys.Key("attention.value_length"), value_length,
                                      config.head_dim));
   }
-  ASSIGN_OR_RETURN(const double scale, keys.FloatOr("attention.scale", 0, 0, 1e6));
-  config.attention_scale = scale != 0 ? static_cast<float>(scale)
-                                      : 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+  ASSIGN_OR_RETURN(const double scale, keys.FloatOr("attention.scale", 0, 0, kMaxScale));
+  const bool by_width = config.layers == config.family.width_scaled_layers;
+  const int32_t width = by_width ? config.model_dim / config.heads : config.head_dim;
+  config.attention_scale =
+      scale != 0 ? static_cast<float>(scale) : 1.0f / std::sqrt(static_cast<float>(width));
   return OkStatus();
 }
 
-Status ReadRopeScaling(const GgufFile& file, const KeyReader& keys, int32_t context_length,
-                       RopeConfig& rope) {
-  // Files from before the scaling keys have rope.scale_linear; a factor of 0 stands for none.
-  const std::string_view factor_key =
-      keys.Has("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear";
-  ASSIGN_OR_RETURN(rope.factor, keys.FloatOr(factor_key, 1, 0, kMaxRopeFactor));
-  if (rope.factor == 0) rope.factor = 1;
-  const std::string type_key = keys.Key("rope.scaling.type");
-  ASSIGN_OR_RETURN(const std::string_view type, file.StringOr(type_key, "linear"));
-  if (type == "none" || (type == "linear" && rope.factor == 1)) {
-    rope.scaling = RopeScaling::kNone;
-    rope.factor = 1;
-  } else if (type == "linear") {
-    rope.scaling = RopeScaling::kLinear;
-  } else if (type == "yarn") {
-    rope.scaling = RopeScaling::kYarn;
-  } else {
-    return Unimplemented(fmt::format("{}: '{}' is not supported; supported: none, linear, yarn",
-                                     type_key, type.substr(0, 40)));
+// How wide feed-forward is, and how many of it there are.
+Status ReadFeedForward(const KeyReader& keys, ModelConfig& config) {
+  ASSIGN_OR_RETURN(config.experts, keys.IntOr("expert_count", 0, 0, kMaxExperts));
+  const Experts expected = config.family.experts;
+  if (config.experts != 0 && expected == Experts::kNone) {
+    return Unimplemented(
+        fmt::format("{}: {} models with experts are not supported, the file has {}",
+                    keys.Key("expert_count"), config.architecture, config.experts));
   }
-  ASSIGN_OR_RETURN(rope.original_context,
-                   keys.IntOr("rope.scaling.original_context_length", context_length, 1,
-                              std::numeric_limits<int32_t>::max()));
-  const std::string_view attn_key = keys.Has("rope.scaling.attn_factor")
-                                        ? "rope.scaling.attn_factor"
-                                        : "rope.scaling.yarn_attn_factor";
-  ASSIGN_OR_RETURN(rope.yarn_attn_factor, keys.FloatOr(attn_key, 1, 0, 1e3));
-  ASSIGN_OR_RETURN(rope.yarn_ext_factor, keys.FloatOr("rope.scaling.yarn_ext_factor", 1, 0, 1e3));
-  ASSIGN_OR_RETURN(rope.yarn_beta_fast, keys.FloatOr("rope.scaling.yarn_beta_fast", 32, 1e-3, 1e6));
-  ASSIGN_OR_RETURN(rope.yarn_beta_slow, keys.FloatOr("rope.scaling.yarn_beta_slow", 1, 1e-3, 1e6));
+  if (config.experts == 0 && expected == Experts::kAlways) {
+    return InvalidArgument(
+        fmt::format("{}: expected 1 to {}, the file has 0", keys.Key("expert_count"), kMaxExperts));
+  }
+  const bool own_width = config.experts != 0 && keys.Has("expert_feed_forward_length");
+  ASSIGN_OR_RETURN(
+      config.ffn_dim,
+      keys.Int(own_width ? "expert_feed_forward_length" : "feed_forward_length", 1, kMaxFfnDim));
+  if (config.experts == 0) return OkStatus();
+  ASSIGN_OR_RETURN(config.experts_used, keys.Int("expert_used_count", 1, kMaxExperts));
+  if (config.experts_used > config.experts) {
+    return InvalidArgument(fmt::format("{} is {}, but {} is {}", keys.Key("expert_used_count"),
+                                       config.experts_used, keys.Key("expert_count"),
+                                       config.experts));
+  }
   return OkStatus();
 }
 
-Status ReadFrequencyFactors(const GgufFile& file, RopeConfig& rope) {
-  const TensorInfo* tensor = file.FindTensor("rope_freqs.weight");
-  if (tensor == nullptr) return OkStatus();
-  if (tensor->values() != rope.dim / 2) {
-    return InvalidArgument(fmt::format("rope_freqs.weight: expected shape [{}], the file has [{}]",
-                                       rope.dim / 2, fmt::join(tensor->shape, ", ")));
+Result<float> ReadScale(const KeyReader& keys, std::string_view suffix, float fallback) {
+  ASSIGN_OR_RETURN(const double scale,
+                   keys.FloatOr(suffix, static_cast<double>(fallback), 1 / kMaxScale, kMaxScale));
+  return static_cast<float>(scale);
+}
+
+Status ReadScales(const KeyReader& keys, ModelConfig& config) {
+  if (config.family.embedding_by_width) {
+    config.embedding_scale = std::sqrt(static_cast<float>(config.model_dim));
   }
-  rope.frequency_factors.resize(static_cast<size_t>(tensor->values()));
-  kernels::DequantizeRow(tensor->type, tensor->bytes.data(), tensor->values(),
-                         rope.frequency_factors.data());
-  for (float factor : rope.frequency_factors) {
-    if (!(factor > 0 && std::isfinite(factor))) {
-      return InvalidArgument(
-          fmt::format("rope_freqs.weight: expected positive factors, the file has {}", factor));
+  if (config.family.scales) {
+    ASSIGN_OR_RETURN(config.embedding_scale, ReadScale(keys, "embedding_scale", 1));
+    ASSIGN_OR_RETURN(config.residual_scale, ReadScale(keys, "residual_scale", 1));
+    ASSIGN_OR_RETURN(const float divisor, ReadScale(keys, "logit_scale", 1));
+    config.logit_scale = 1 / divisor;
+  }
+  if (config.family.soft_caps) {
+    ASSIGN_OR_RETURN(config.attention_softcap, ReadScale(keys, "attn_logit_softcapping", 50));
+    ASSIGN_OR_RETURN(config.final_softcap, ReadScale(keys, "final_logit_softcapping", 30));
+  }
+  return OkStatus();
+}
+
+// Which layers have a window, and which turn q and k.
+Status ReadLayers(const KeyReader& keys, ModelConfig& config) {
+  const Family& family = config.family;
+  constexpr std::string_view kWindow = "attention.sliding_window";
+  int32_t window = 0;
+  if (family.window_period != 0 && (family.window_required || keys.Has(kWindow))) {
+    ASSIGN_OR_RETURN(window, keys.Int(kWindow, family.window_required ? 1 : 0,
+                                      std::numeric_limits<int32_t>::max()));
+  }
+  const auto is_last_of = [](int32_t layer, int32_t period) {
+    return period != 0 && layer % period == period - 1;
+  };
+  config.layer_configs.resize(static_cast<size_t>(config.layers));
+  for (int32_t i = 0; i < config.layers; ++i) {
+    LayerConfig& layer = config.layer_configs[static_cast<size_t>(i)];
+    const bool sees_all = family.window_period > 1 && is_last_of(i, family.window_period);
+    if (window != 0 && !sees_all) {
+      layer.window = window;
+      if (config.window_rope) layer.rope = LayerRope::kWindow;
     }
+    if (is_last_of(i, family.no_rope_period)) layer.rope = LayerRope::kNone;
   }
   return OkStatus();
-}
-
-Status ReadRope(const GgufFile& file, const KeyReader& keys, const Family& family,
-                ModelConfig& config) {
-  RopeConfig& rope = config.rope;
-  rope.layout = family.rope_layout;
-  ASSIGN_OR_RETURN(rope.dim,
-                   keys.IntOr("rope.dimension_count", config.head_dim, 2, config.head_dim));
-  if (rope.dim % 2 != 0) {
-    return InvalidArgument(fmt::format("{}: expected an even number, the file has {}",
-                                       keys.Key("rope.dimension_count"), rope.dim));
-  }
-  ASSIGN_OR_RETURN(rope.base, keys.FloatOr("rope.freq_base", 10000, 1 + 1e-6, kMaxRopeBase));
-  RETURN_IF_ERROR(ReadRopeScaling(file, keys, config.context_length, rope));
-  return ReadFrequencyFactors(file, rope);
 }
 
 // The metadata against the tensors that settle it.
@@ -207,7 +203,7 @@ Status CheckTensors(const GgufFile& file, const KeyReader& keys, ModelConfig& co
   }
   config.vocab_size = static_cast<int32_t>(embedding->rows());
   config.tied_embeddings = file.FindTensor("output.weight") == nullptr;
-  const std::string last = fmt::format("blk.{}.attn_norm.weight", config.layers - 1);
+  const std::string last = fmt::format("blk.{}.attn_output.weight", config.layers - 1);
   if (file.FindTensor(last) == nullptr) {
     return InvalidArgument(fmt::format("{} is {}, but the file has no tensor {}",
                                        keys.Key("block_count"), config.layers, last));
@@ -234,27 +230,26 @@ Result<ModelConfig> ReadModelConfig(const GgufFile& file) {
                                      architecture.substr(0, 40), SupportedArchitectures()));
   }
   ModelConfig config;
+  config.family = *family;
   config.architecture = std::string(architecture);
-  config.qk_norm = family->qk_norm;
-  config.qkv_bias = family->qkv_bias;
   ASSIGN_OR_RETURN(const std::string_view name, file.StringOr("general.name", ""));
   config.name = std::string(name);
 
   const KeyReader keys(file, config.architecture);
-  ASSIGN_OR_RETURN(const int64_t experts, file.IntOr(keys.Key("expert_count"), 0));
-  if (experts != 0) {
-    return Unimplemented(fmt::format("{}: mixtures of experts are not supported, the file has {}",
-                                     keys.Key("expert_count"), experts));
-  }
   ASSIGN_OR_RETURN(config.layers, keys.Int("block_count", 1, kMaxLayers));
   ASSIGN_OR_RETURN(config.model_dim, keys.Int("embedding_length", 1, kMaxModelDim));
-  ASSIGN_OR_RETURN(config.ffn_dim, keys.Int("feed_forward_length", 1, kMaxFfnDim));
   ASSIGN_OR_RETURN(config.context_length,
                    keys.Int("context_length", 1, std::numeric_limits<int32_t>::max()));
-  ASSIGN_OR_RETURN(const double epsilon, keys.Float("attention.layer_norm_rms_epsilon", 0, 1));
+  ASSIGN_OR_RETURN(const double epsilon,
+                   keys.Float(family->layer_norm ? "attention.layer_norm_epsilon"
+                                                 : "attention.layer_norm_rms_epsilon",
+                              0, 1));
   config.norm_epsilon = static_cast<float>(epsilon);
   RETURN_IF_ERROR(ReadHeads(keys, config));
-  RETURN_IF_ERROR(ReadRope(file, keys, *family, config));
+  RETURN_IF_ERROR(ReadFeedForward(keys, config));
+  RETURN_IF_ERROR(ReadScales(keys, config));
+  RETURN_IF_ERROR(ReadRope(keys, config));
+  RETURN_IF_ERROR(ReadLayers(keys, config));
   RETURN_IF_ERROR(CheckTensors(file, keys, config));
   return config;
 }

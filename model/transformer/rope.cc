@@ -28,33 +28,42 @@ double KeptShare(const RopeConfig& rope, int32_t pair) {
   return (1 - std::clamp(ramp, 0.0, 1.0)) * rope.yarn_ext_factor;
 }
 
-}  // namespace
-
-RopeAngles::RopeAngles(const RopeConfig& config) {
-  const int32_t pairs = config.dim / 2;
-  frequencies_.reserve(static_cast<size_t>(pairs));
-  for (int32_t i = 0; i < pairs; ++i) {
-    double trained = kernels::Pow(config.base, -2.0 * i / config.dim);
-    if (!config.frequency_factors.empty()) {
-      trained /= static_cast<double>(config.frequency_factors[static_cast<size_t>(i)]);
-    }
-    const double interpolated = trained / config.factor;
-    if (config.scaling == RopeScaling::kYarn) {
-      const double kept = KeptShare(config, i);
-      frequencies_.push_back(interpolated * (1 - kept) + trained * kept);
+// Of each pair; `factors` divide them unless they are empty.
+std::vector<double> Frequencies(const RopeConfig& rope, const std::vector<float>& factors) {
+  std::vector<double> frequencies;
+  for (int32_t i = 0; i < rope.dim / 2; ++i) {
+    double trained = kernels::Pow(rope.base, -2.0 * i / rope.dim);
+    if (!factors.empty()) trained /= static_cast<double>(factors[static_cast<size_t>(i)]);
+    const double interpolated = trained / rope.factor;
+    if (rope.scaling == RopeScaling::kYarn) {
+      const double kept = KeptShare(rope, i);
+      frequencies.push_back(interpolated * (1 - kept) + trained * kept);
     } else {
-      frequencies_.push_back(interpolated);
+      frequencies.push_back(interpolated);
     }
   }
-  if (config.scaling == RopeScaling::kYarn) {
-    magnitude_ = config.yarn_attn_factor;
-    if (config.yarn_ext_factor != 0) magnitude_ *= 1 + 0.1 * kernels::Log(config.factor);
+  return frequencies;
+}
+
+}  // namespace
+
+RopeAngles::RopeAngles(const RopeConfig& config)
+    : frequencies_(Frequencies(config, config.frequency_factors)),
+      original_context_(config.original_context),
+      magnitude_(config.attn_factor) {
+  if (!config.long_frequency_factors.empty()) {
+    long_frequencies_ = Frequencies(config, config.long_frequency_factors);
+  }
+  if (config.scaling == RopeScaling::kYarn && config.yarn_ext_factor != 0) {
+    magnitude_ *= 1 + 0.1 * kernels::Log(config.factor);
   }
 }
 
-void RopeAngles::At(int64_t position, float* cos, float* sin) const {
-  for (size_t i = 0; i < frequencies_.size(); ++i) {
-    const double angle = static_cast<double>(position) * frequencies_[i];
+void RopeAngles::At(int64_t position, int32_t context_tokens, float* cos, float* sin) const {
+  const bool is_long = !long_frequencies_.empty() && context_tokens > original_context_;
+  const std::vector<double>& frequencies = is_long ? long_frequencies_ : frequencies_;
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const double angle = static_cast<double>(position) * frequencies[i];
     cos[i] = static_cast<float>(kernels::Cos(angle) * magnitude_);
     sin[i] = static_cast<float>(kernels::Sin(angle) * magnitude_);
   }

@@ -16,11 +16,15 @@ class RopeAngles {
 
   int32_t pairs() const { return static_cast<int32_t>(frequencies_.size()); }
 
-  // cos, sin [pairs]: overwritten; times YaRN's magnitude, where that applies.
-  void At(int64_t position, float* cos, float* sin) const;
+  // cos, sin [pairs]: overwritten; times the magnitude that attn_factor and YaRN ask for. Of a
+  // session that may hold `context_tokens`: where a model has factors for long contexts, a session
+  // that was granted more than the original context turns by them from its first position on.
+  void At(int64_t position, int32_t context_tokens, float* cos, float* sin) const;
 
  private:
   std::vector<double> frequencies_;
+  std::vector<double> long_frequencies_;  // or empty
+  int32_t original_context_;
   double magnitude_ = 1;
 };
 

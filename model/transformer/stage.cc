@@ -50,25 +50,6 @@ int32_t LogitsRows(const ModelConfig& config) {
   return static_cast<int32_t>(std::clamp<int64_t>(kLogitsBytes / row_bytes, 1, kMostLogitsRows));
 }
 
-FormatSet FormatsOf(const StageWeights& weights) {
-  FormatSet formats;
-  for (const LayerWeights& layer : weights.layers) {
-    for (const kernels::WeightMatrix* matrix :
-         {&layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output, &layer.ffn_gate,
-          &layer.ffn_up, &layer.ffn_down}) {
-      formats.Add(matrix->type);
-    }
-  }
-  if (weights.head.rows != 0) formats.Add(weights.head.type);
-  return formats;
-}
-
-kernels::AttentionShape AttentionShapeOf(const ModelConfig& config, TensorType kv_type) {
-  const bool f32 = kv_type == TensorType::kF32;
-  return {config.heads, config.kv_heads, config.head_dim, config.attention_scale,
-          f32 ? kernels::KvType::kF32 : kernels::KvType::kF16};
-}
-
 }  // namespace
 
 struct Stage::State {
@@ -83,8 +64,7 @@ struct Stage::State {
         weights(std::move(stage_weights)),
         kv(AttentionShapeOf(config, options.kv_type), options.range.size(),
            options.kv_budget_bytes),
-        runner(config, AttentionShapeOf(config, options.kv_type), kernels, pool,
-               FormatsOf(weights)),
+        runner(config, AttentionShapeOf(config, options.kv_type), kernels, pool, weights.formats),
         x(static_cast<size_t>(BlockRunner::MaxRows(config)) *
           static_cast<size_t>(config.model_dim)) {
     if (is_last()) {
@@ -295,6 +275,9 @@ void Stage::State::LookUpEmbeddings() {
   for (int32_t token : batch_tokens) {
     kernels::DequantizeRow(table.type, table.bytes.data() + token * row_bytes, config.model_dim,
                            row);
+    if (config.embedding_scale != 1) {
+      kernels.multiply(row, config.embedding_scale, config.model_dim);
+    }
     row += config.model_dim;
   }
   embedding_rows_since_release += batch.rows;

@@ -31,7 +31,7 @@ namespace shoal {
 struct StageOptions {
   LayerRange range;
   int32_t stage_index = 0;
-  TensorType kv_type = TensorType::kF16;  // or kF32
+  TensorType kv_type = TensorType::kF16;  // REQUIRES IsKvType
   int64_t kv_budget_bytes = 0;  // of all sessions together; a session that does not fit is refused
 };
 

@@ -2,191 +2,152 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <set>
 #include <string>
 #include <string_view>
 
-#include "kernels/quant_formats.h"
+#include "model/transformer/weight_loader.h"
 
 namespace shoal {
 
 namespace {
 
-// Matrices are packed and dropped from the page cache's mapping in pieces of this size, so that
-// loading needs hardly more memory than the packed form.
-constexpr int64_t kPackPieceBytes = 16 << 20;
+Status FindNorm(WeightLoader& loader, const std::string& name, NormWeights& norm) {
+  const int64_t dim = loader.config().model_dim;
+  RETURN_IF_ERROR(loader.FindVector(name + ".weight", dim, true, norm.weight));
+  if (!loader.config().family.layer_norm) return OkStatus();
+  return loader.FindVector(name + ".bias", dim, true, norm.bias);
+}
 
-int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+// q, k and v, each by itself or as one tensor's rows in this order.
+Status FindQkv(WeightLoader& loader, const std::string& prefix, LayerWeights& layer) {
+  const ModelConfig& config = loader.config();
+  const int64_t dim = config.model_dim;
+  const int64_t q_dim = int64_t{config.heads} * config.head_dim;
+  const int64_t kv_dim = int64_t{config.kv_heads} * config.head_dim;
+  const std::string fused = prefix + "attn_qkv.weight";
+  if (loader.Has(fused)) {
+    const std::vector<int64_t> shape = {dim, q_dim + 2 * kv_dim};
+    RETURN_IF_ERROR(loader.FindPart(fused, shape, {0, q_dim}, layer.attn_q));
+    RETURN_IF_ERROR(loader.FindPart(fused, shape, {q_dim, kv_dim}, layer.attn_k));
+    RETURN_IF_ERROR(loader.FindPart(fused, shape, {q_dim + kv_dim, kv_dim}, layer.attn_v));
+  } else {
+    RETURN_IF_ERROR(loader.FindMatrix(prefix + "attn_q.weight", q_dim, dim, layer.attn_q));
+    RETURN_IF_ERROR(loader.FindMatrix(prefix + "attn_k.weight", kv_dim, dim, layer.attn_k));
+    RETURN_IF_ERROR(loader.FindMatrix(prefix + "attn_v.weight", kv_dim, dim, layer.attn_v));
+  }
+  const bool bias = config.family.qkv_bias;
+  RETURN_IF_ERROR(loader.FindVector(prefix + "attn_q.bias", q_dim, bias, layer.q_bias));
+  RETURN_IF_ERROR(loader.FindVector(prefix + "attn_k.bias", kv_dim, bias, layer.k_bias));
+  RETURN_IF_ERROR(loader.FindVector(prefix + "attn_v.bias", kv_dim, bias, layer.v_bias));
+  if (config.family.qk_norm == QkNorm::kNone) return OkStatus();
+  const bool heads = config.family.qk_norm == QkNorm::kHeads;
+  RETURN_IF_ERROR(loader.FindVector(prefix + "attn_q_norm.weight", heads ? config.head_dim : q_dim,
+                                    true, layer.q_norm));
+  return loader.FindVector(prefix + "attn_k_norm.weight", heads ? config.head_dim : kv_dim, true,
+                           layer.k_norm);
+}
 
-// First finds and checks every tensor, then packs: an unfit file is refused before the long part.
-class WeightLoader {
- public:
-  WeightLoader(const GgufFile& file, const ModelConfig& config, const kernels::KernelTable& kernels)
-      : file_(file), config_(config), kernels_(kernels) {}
+Status FindAttention(WeightLoader& loader, const std::string& prefix, LayerWeights& layer) {
+  const ModelConfig& config = loader.config();
+  const int64_t dim = config.model_dim;
+  RETURN_IF_ERROR(FindQkv(loader, prefix, layer));
+  RETURN_IF_ERROR(loader.FindMatrix(prefix + "attn_output.weight", dim,
+                                    int64_t{config.heads} * config.head_dim, layer.attn_output));
+  RETURN_IF_ERROR(
+      loader.FindVector(prefix + "attn_output.bias", dim, false, layer.attn_output_bias));
+  if (!config.family.attention_sinks) return OkStatus();
+  return loader.FindVector(prefix + "attn_sinks.weight", config.heads, true, layer.sinks);
+}
 
-  Status FindLayer(int32_t index, LayerWeights& layer);
-  Status FindEnds(LayerRange range, StageWeights& weights);
-  Status Pack(ThreadPool& pool, LoadProgress* progress, StageWeights& weights);
+// The feed-forward of all tokens.
+Status FindFeedForward(WeightLoader& loader, const std::string& prefix, FfnWeights& ffn) {
+  const ModelConfig& config = loader.config();
+  const int64_t dim = config.model_dim;
+  const int64_t width = config.ffn_dim;
+  const std::string up = prefix + "ffn_up.weight";
+  if (config.family.fused_gate_up) {
+    RETURN_IF_ERROR(loader.FindPart(up, {dim, 2 * width}, {0, width}, ffn.gate));
+    RETURN_IF_ERROR(loader.FindPart(up, {dim, 2 * width}, {width, width}, ffn.up));
+  } else {
+    RETURN_IF_ERROR(loader.FindMatrix(up, width, dim, ffn.up));
+    if (config.family.gated) {
+      RETURN_IF_ERROR(loader.FindMatrix(prefix + "ffn_gate.weight", width, dim, ffn.gate));
+    }
+  }
+  const bool biases = !config.family.gated;
+  RETURN_IF_ERROR(loader.FindVector(prefix + "ffn_up.bias", width, biases, ffn.up_bias));
+  RETURN_IF_ERROR(loader.FindVector(prefix + "ffn_down.bias", dim, biases, ffn.down_bias));
+  return loader.FindMatrix(prefix + "ffn_down.weight", dim, width, ffn.down);
+}
 
- private:
-  struct PlannedMatrix {
-    const TensorInfo* tensor;
-    kernels::WeightMatrix* matrix;
-    int64_t packed_bytes;   // 0: stays in the file
-    int64_t packed_offset;  // in the packed buffer
+Status FindExpert(WeightLoader& loader, const std::string& prefix, int32_t expert,
+                  FfnWeights& ffn) {
+  const ModelConfig& config = loader.config();
+  const int64_t dim = config.model_dim;
+  const int64_t width = config.ffn_dim;
+  const int64_t experts = config.experts;
+  const auto find = [&](const char* name, int64_t rows, int64_t cols, kernels::WeightMatrix& matrix,
+                        std::vector<float>& bias) -> Status {
+    RETURN_IF_ERROR(loader.FindPart(prefix + name + ".weight", {cols, rows, experts},
+                                    {expert * rows, rows, true}, matrix));
+    if (!config.family.expert_biases) return OkStatus();
+    return loader.FindRow(prefix + name + ".bias", rows, experts, expert, bias);
   };
+  RETURN_IF_ERROR(find("ffn_gate_exps", width, dim, ffn.gate, ffn.gate_bias));
+  RETURN_IF_ERROR(find("ffn_up_exps", width, dim, ffn.up, ffn.up_bias));
+  return find("ffn_down_exps", dim, width, ffn.down, ffn.down_bias);
+}
 
-  Result<const TensorInfo*> Find(const std::string& name, std::vector<int64_t> shape);
-  Status FindMatrix(const std::string& name, int64_t rows, int64_t cols,
-                    kernels::WeightMatrix& matrix);
-  Status FindVector(const std::string& name, int64_t values, bool required,
-                    std::vector<float>& vector);
-  Status CheckNoOthers(std::string_view prefix) const;
-  void PackMatrix(const PlannedMatrix& planned, ThreadPool& pool, LoadProgress* progress,
-                  std::byte* to) const;
-
-  const GgufFile& file_;
-  const ModelConfig& config_;
-  const kernels::KernelTable& kernels_;
-  std::vector<PlannedMatrix> planned_;
-  std::set<std::string, std::less<>> known_names_;
-};
-
-Result<const TensorInfo*> WeightLoader::Find(const std::string& name, std::vector<int64_t> shape) {
-  const TensorInfo* tensor = file_.FindTensor(name);
-  if (tensor == nullptr) return NotFound(fmt::format("the file has no tensor {}", name));
-  // Dimensions of 1 at the end carry no meaning.
-  std::vector<int64_t> found = tensor->shape;
-  while (found.size() > shape.size() && found.back() == 1) found.pop_back();
-  if (found != shape) {
-    return InvalidArgument(fmt::format("{}: expected shape [{}], the file has [{}]", name,
-                                       fmt::join(shape, ", "), fmt::join(tensor->shape, ", ")));
+Status FindExperts(WeightLoader& loader, const std::string& prefix, LayerWeights& layer) {
+  const ModelConfig& config = loader.config();
+  RETURN_IF_ERROR(loader.FindMatrix(prefix + "ffn_gate_inp.weight", config.experts,
+                                    config.model_dim, layer.router));
+  RETURN_IF_ERROR(loader.FindVector(prefix + "ffn_gate_inp.bias", config.experts,
+                                    config.family.expert_biases, layer.router_bias));
+  layer.ffn.resize(static_cast<size_t>(config.experts));
+  for (int32_t i = 0; i < config.experts; ++i) {
+    RETURN_IF_ERROR(FindExpert(loader, prefix, i, layer.ffn[static_cast<size_t>(i)]));
   }
-  known_names_.insert(name);
-  return tensor;
-}
-
-Status WeightLoader::FindMatrix(const std::string& name, int64_t rows, int64_t cols,
-                                kernels::WeightMatrix& matrix) {
-  ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name, {cols, rows}));
-  matrix = {tensor->type, rows, cols, tensor->bytes.data(), false};
-  planned_.push_back({tensor, &matrix, kernels_.packed_bytes(tensor->type, rows, cols), 0});
   return OkStatus();
 }
 
-Status WeightLoader::FindVector(const std::string& name, int64_t values, bool required,
-                                std::vector<float>& vector) {
-  if (!required && file_.FindTensor(name) == nullptr) return OkStatus();
-  ASSIGN_OR_RETURN(const TensorInfo* tensor, Find(name, {values}));
-  vector.resize(static_cast<size_t>(values));
-  kernels::DequantizeRow(tensor->type, tensor->bytes.data(), values, vector.data());
-  return OkStatus();
-}
-
-Status WeightLoader::FindLayer(int32_t index, LayerWeights& layer) {
+Status FindLayer(WeightLoader& loader, int32_t index, LayerWeights& layer) {
+  const ModelConfig& config = loader.config();
+  const Family& family = config.family;
   const std::string prefix = fmt::format("blk.{}.", index);
-  const int64_t dim = config_.model_dim;
-  const int64_t q_dim = int64_t{config_.heads} * config_.head_dim;
-  const int64_t kv_dim = int64_t{config_.kv_heads} * config_.head_dim;
-  const int64_t ffn = config_.ffn_dim;
-  const bool bias = config_.qkv_bias;
-  RETURN_IF_ERROR(FindVector(prefix + "attn_norm.weight", dim, true, layer.attn_norm));
-  RETURN_IF_ERROR(FindMatrix(prefix + "attn_q.weight", q_dim, dim, layer.attn_q));
-  RETURN_IF_ERROR(FindMatrix(prefix + "attn_k.weight", kv_dim, dim, layer.attn_k));
-  RETURN_IF_ERROR(FindMatrix(prefix + "attn_v.weight", kv_dim, dim, layer.attn_v));
-  RETURN_IF_ERROR(FindVector(prefix + "attn_q.bias", q_dim, bias, layer.q_bias));
-  RETURN_IF_ERROR(FindVector(prefix + "attn_k.bias", kv_dim, bias, layer.k_bias));
-  RETURN_IF_ERROR(FindVector(prefix + "attn_v.bias", kv_dim, bias, layer.v_bias));
-  if (config_.qk_norm) {
-    RETURN_IF_ERROR(
-        FindVector(prefix + "attn_q_norm.weight", config_.head_dim, true, layer.q_norm));
-    RETURN_IF_ERROR(
-        FindVector(prefix + "attn_k_norm.weight", config_.head_dim, true, layer.k_norm));
+  layer.config = config.layer_configs[static_cast<size_t>(index)];
+  RETURN_IF_ERROR(FindAttention(loader, prefix, layer));
+  if (family.norms != Norms::kAfter) {
+    RETURN_IF_ERROR(FindNorm(loader, prefix + "attn_norm", layer.attn_norm));
+    RETURN_IF_ERROR(FindNorm(loader, prefix + std::string(family.ffn_norm_tensor), layer.ffn_norm));
   }
-  RETURN_IF_ERROR(FindMatrix(prefix + "attn_output.weight", dim, q_dim, layer.attn_output));
-  RETURN_IF_ERROR(FindVector(prefix + "attn_output.bias", dim, false, layer.attn_output_bias));
-  RETURN_IF_ERROR(FindVector(prefix + "ffn_norm.weight", dim, true, layer.ffn_norm));
-  RETURN_IF_ERROR(FindMatrix(prefix + "ffn_gate.weight", ffn, dim, layer.ffn_gate));
-  RETURN_IF_ERROR(FindMatrix(prefix + "ffn_up.weight", ffn, dim, layer.ffn_up));
-  RETURN_IF_ERROR(FindMatrix(prefix + "ffn_down.weight", dim, ffn, layer.ffn_down));
-  return CheckNoOthers(prefix);
+  if (family.norms != Norms::kBefore) {
+    RETURN_IF_ERROR(FindNorm(loader, prefix + "post_attention_norm", layer.post_attn_norm));
+    RETURN_IF_ERROR(FindNorm(loader, prefix + "post_ffw_norm", layer.post_ffn_norm));
+  }
+  if (config.experts != 0) {
+    RETURN_IF_ERROR(FindExperts(loader, prefix, layer));
+  } else {
+    layer.ffn.resize(1);
+    RETURN_IF_ERROR(FindFeedForward(loader, prefix, layer.ffn[0]));
+  }
+  return loader.CheckNoOthers(prefix);
 }
 
-// A tensor that the forward pass would ignore makes fluent nonsense, so it is refused.
-Status WeightLoader::CheckNoOthers(std::string_view prefix) const {
-  for (const TensorInfo& tensor : file_.tensors()) {
-    if (tensor.name.starts_with(prefix) && !known_names_.contains(tensor.name)) {
-      return Unimplemented(fmt::format("{}: {} models with this tensor are not supported",
-                                       tensor.name, config_.architecture));
-    }
-  }
-  return OkStatus();
-}
-
-Status WeightLoader::FindEnds(LayerRange range, StageWeights& weights) {
-  const int64_t dim = config_.model_dim;
-  const int64_t vocab = config_.vocab_size;
+// What the first and the last stage have besides layers.
+Status FindEnds(WeightLoader& loader, LayerRange range, StageWeights& weights) {
+  const ModelConfig& config = loader.config();
+  const int64_t dim = config.model_dim;
+  const int64_t vocab = config.vocab_size;
   if (range.begin == 0) {
-    ASSIGN_OR_RETURN(weights.embedding, Find("token_embd.weight", {dim, vocab}));
+    ASSIGN_OR_RETURN(weights.embedding, loader.Find("token_embd.weight", {dim, vocab}));
   }
-  if (range.end == config_.layers) {
-    RETURN_IF_ERROR(FindVector("output_norm.weight", dim, true, weights.output_norm));
-    const char* head = config_.tied_embeddings ? "token_embd.weight" : "output.weight";
-    RETURN_IF_ERROR(FindMatrix(head, vocab, dim, weights.head));
-  }
-  return OkStatus();
-}
-
-Status WeightLoader::Pack(ThreadPool& pool, LoadProgress* progress, StageWeights& weights) {
-  int64_t packed_bytes = 0;
-  int64_t file_bytes = 0;
-  for (PlannedMatrix& planned : planned_) {
-    planned.packed_offset = packed_bytes;
-    packed_bytes += RoundUp(planned.packed_bytes, 64);
-    file_bytes += static_cast<int64_t>(planned.tensor->bytes.size());
-    weights.bytes_per_token += planned.packed_bytes != 0
-                                   ? planned.packed_bytes
-                                   : static_cast<int64_t>(planned.tensor->bytes.size());
-  }
-  if (progress != nullptr) progress->bytes_total = file_bytes;
-  ASSIGN_OR_RETURN(weights.packed, AlignedBuffer::Make(packed_bytes));
-  weights.resident_bytes = weights.bytes_per_token;
-  for (const PlannedMatrix& planned : planned_) {
-    if (planned.packed_bytes == 0) {
-      if (progress != nullptr) {
-        progress->bytes_done += static_cast<int64_t>(planned.tensor->bytes.size());
-      }
-      continue;
-    }
-    std::byte* to = weights.packed.data() + planned.packed_offset;
-    PackMatrix(planned, pool, progress, to);
-    planned.matrix->data = to;
-    planned.matrix->packed = true;
+  if (range.end == config.layers) {
+    RETURN_IF_ERROR(FindNorm(loader, "output_norm", weights.output_norm));
+    const char* head = config.tied_embeddings ? "token_embd.weight" : "output.weight";
+    RETURN_IF_ERROR(loader.FindMatrix(head, vocab, dim, weights.head));
   }
   return OkStatus();
-}
-
-void WeightLoader::PackMatrix(const PlannedMatrix& planned, ThreadPool& pool,
-                              LoadProgress* progress, std::byte* to) const {
-  const kernels::WeightMatrix& from = *planned.matrix;
-  const int64_t row_bytes = RowBytes(from.type, from.cols);
-  const int64_t piece_rows =
-      RoundUp(std::max<int64_t>(1, kPackPieceBytes / row_bytes), kernels::kRowUnit);
-  for (int64_t begin = 0; begin < from.rows; begin += piece_rows) {
-    const int64_t end = std::min(from.rows, begin + piece_rows);
-    const int64_t units = (end - begin + kernels::kRowUnit - 1) / kernels::kRowUnit;
-    const int64_t grain = std::max<int64_t>(1, units / (int64_t{pool.threads()} * 4));
-    pool.ParallelFor(units, grain, [&](int64_t first, int64_t last) {
-      kernels_.pack(from, begin + first * kernels::kRowUnit,
-                    std::min(end, begin + last * kernels::kRowUnit), to);
-    });
-    TensorInfo piece = *planned.tensor;
-    piece.bytes = piece.bytes.subspan(static_cast<size_t>(begin * row_bytes),
-                                      static_cast<size_t>((end - begin) * row_bytes));
-    file_.Release(piece);
-    if (progress != nullptr) progress->bytes_done += (end - begin) * row_bytes;
-  }
 }
 
 }  // namespace
@@ -198,9 +159,9 @@ Result<StageWeights> LoadWeights(const GgufFile& file, const ModelConfig& config
   weights.layers.resize(static_cast<size_t>(range.size()));
   WeightLoader loader(file, config, kernels);
   for (int32_t i = range.begin; i < range.end; ++i) {
-    RETURN_IF_ERROR(loader.FindLayer(i, weights.layers[static_cast<size_t>(i - range.begin)]));
+    RETURN_IF_ERROR(FindLayer(loader, i, weights.layers[static_cast<size_t>(i - range.begin)]));
   }
-  RETURN_IF_ERROR(loader.FindEnds(range, weights));
+  RETURN_IF_ERROR(FindEnds(loader, range, weights));
   RETURN_IF_ERROR(loader.Pack(pool, progress, weights));
   return weights;
 }

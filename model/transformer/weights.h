@@ -16,40 +16,63 @@
 #include "kernels/kernel_table.h"
 #include "model/gguf/gguf_file.h"
 #include "model/step/step.h"
+#include "model/transformer/activations.h"
 #include "model/transformer/aligned_buffer.h"
 #include "model/transformer/config.h"
 #include "model/transformer/stage.h"
 
 namespace shoal {
 
+// A norm's weight [values], and its bias if it is a LayerNorm. No weight: the model has no norm
+// here.
+struct NormWeights {
+  std::vector<float> weight;
+  std::vector<float> bias;
+};
+
+// One feed-forward: of all tokens, or an expert's.
+struct FfnWeights {
+  kernels::WeightMatrix gate;    // [ffn_dim, model_dim]; no rows: there is no gate
+  kernels::WeightMatrix up;      // [ffn_dim, model_dim]
+  kernels::WeightMatrix down;    // [model_dim, ffn_dim]
+  std::vector<float> gate_bias;  // [ffn_dim]
+  std::vector<float> up_bias;    // [ffn_dim]
+  std::vector<float> down_bias;  // [model_dim]
+};
+
 // q_dim = heads * head_dim, kv_dim = kv_heads * head_dim. An empty vector: the model has none.
 struct LayerWeights {
-  std::vector<float> attn_norm;         // [model_dim]
+  LayerConfig config;
+  NormWeights attn_norm;                // [model_dim]
   kernels::WeightMatrix attn_q;         // [q_dim, model_dim]
   kernels::WeightMatrix attn_k;         // [kv_dim, model_dim]
   kernels::WeightMatrix attn_v;         // [kv_dim, model_dim]
   std::vector<float> q_bias;            // [q_dim]
   std::vector<float> k_bias;            // [kv_dim]
   std::vector<float> v_bias;            // [kv_dim]
-  std::vector<float> q_norm;            // [head_dim]
-  std::vector<float> k_norm;            // [head_dim]
+  std::vector<float> q_norm;            // [head_dim], or [q_dim] for QkNorm::kRows
+  std::vector<float> k_norm;            // [head_dim], or [kv_dim]
+  std::vector<float> sinks;             // [heads]
   kernels::WeightMatrix attn_output;    // [model_dim, q_dim]
   std::vector<float> attn_output_bias;  // [model_dim]
-  std::vector<float> ffn_norm;          // [model_dim]
-  kernels::WeightMatrix ffn_gate;       // [ffn_dim, model_dim]
-  kernels::WeightMatrix ffn_up;         // [ffn_dim, model_dim]
-  kernels::WeightMatrix ffn_down;       // [model_dim, ffn_dim]
+  NormWeights post_attn_norm;           // [model_dim]
+  NormWeights ffn_norm;                 // [model_dim]
+  kernels::WeightMatrix router;         // [experts, model_dim]; no rows: there are no experts
+  std::vector<float> router_bias;       // [experts]
+  std::vector<FfnWeights> ffn;          // [experts], or one
+  NormWeights post_ffn_norm;            // [model_dim]
 };
 
 struct StageWeights {
   std::vector<LayerWeights> layers;       // of the stage's range
   const TensorInfo* embedding = nullptr;  // [vocab, model_dim] in the file; first stage only
-  std::vector<float> output_norm;         // [model_dim]; last stage only
+  NormWeights output_norm;                // [model_dim]; last stage only
   kernels::WeightMatrix head;             // [vocab, model_dim]; last stage only
 
   AlignedBuffer packed;         // what matrices with `packed` point into
+  FormatSet formats;            // that the matrices ask for
   int64_t resident_bytes = 0;   // packed or mapped, without the embedding
-  int64_t bytes_per_token = 0;  // of all matrices: read once for each decoded token
+  int64_t bytes_per_token = 0;  // read for each decoded token: all matrices, of experts those used
 };
 
 // `file` outlives the result. REQUIRES a config that was read from `file` and a non-empty range

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "model/gguf/kv_type.h"
 #include "net/channel.h"
 #include "node/profiler.h"
 
@@ -112,10 +113,9 @@ Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request
         fmt::format("kv_tokens {} is outside [1, {}]", request.kv_tokens(), kMaxKvTokens));
   }
   const TensorTypeInfo* kv_type = FindTensorType(request.kv_type());
-  if (kv_type == nullptr ||
-      (kv_type->type != TensorType::kF16 && kv_type->type != TensorType::kF32)) {
-    return Unimplemented(
-        fmt::format("kv_type {}: expected F16 or F32", DescribeTensorType(request.kv_type())));
+  if (kv_type == nullptr || !IsKvType(kv_type->type)) {
+    return Unimplemented(fmt::format("kv_type {}: expected F16, F32 or Q8_0",
+                                     DescribeTensorType(request.kv_type())));
   }
   if (options_.model_path.empty() && !options_.listen.is_local()) {
     return FailedPrecondition(

@@ -16,8 +16,13 @@ TINY_MODELS = (
     "llama-tied-rope3",
     "llama-yarn",
     "mistral-wide-head",
+    "mixtral",
     "qwen2",
     "qwen3",
+    "qwen3moe",
+    "gemma2",
+    "gemma3",
+    "phi3",
 )
 ISAS = ("reference", "avx2", "avx512vnni")
 GOLDEN_TOLERANCE = 2e-3  # llama.cpp sums in another order; the golden values have five decimals
@@ -65,6 +70,18 @@ class SameBits(ShoalTestCase):
         self.assertIn("reference", supported)
         print("instruction sets that ran:", ", ".join(supported))
         return supported
+
+
+class KvTypes(SameBits):
+    def test_every_kv_type_over_nodes(self):
+        name = "mistral-wide-head"
+        tokens = golden(name)["tokens"]
+        for kv_type in ("f16", "q8_0"):
+            expected = self.hashes(tiny_model(name), tokens, "--kv-type", kv_type)
+            for way in IN_PROCESS[1:3] + OVER_NODES[1:3]:
+                with self.subTest(kv_type=kv_type, way=way):
+                    ours = self.hashes(tiny_model(name), tokens, "--kv-type", kv_type, *way)
+                    self.assertEqual(ours, expected)
 
 
 class TinyModels(SameBits):

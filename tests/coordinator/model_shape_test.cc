@@ -72,6 +72,7 @@ TEST(ModelShape, ATiedHeadWeighsWhatTheEmbeddingWeighs) {
 TEST(ModelShape, KvBytesFollowTheHeadsTheirWidthAndTheType) {
   EXPECT_EQ(Read(Metadata())->kv_bytes_per_layer_token, 2 * 4 * 16 * 2);
   EXPECT_EQ(Read(Metadata(), TensorType::kF32)->kv_bytes_per_layer_token, 2 * 4 * 16 * 4);
+  EXPECT_EQ(Read(Metadata(), TensorType::kQ8_0)->kv_bytes_per_layer_token, 2 * 4 * (16 + 2));
   GgufBuilder wide = Metadata();
   wide.AddUint32("llama.attention.key_length", 128);
   EXPECT_EQ(Read(wide)->kv_bytes_per_layer_token, 2 * 4 * 128 * 2);

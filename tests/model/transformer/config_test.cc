@@ -30,7 +30,7 @@ TEST(ConfigTest, FillsInWhatIsMissing) {
   EXPECT_EQ(config.vocab_size, 96);
   EXPECT_EQ(config.attention_scale, 0.125f);
   EXPECT_TRUE(config.tied_embeddings);
-  EXPECT_FALSE(config.qk_norm);
+  EXPECT_EQ(config.family.qk_norm, QkNorm::kNone);
   EXPECT_EQ(config.rope.layout, RopeLayout::kAdjacent);
   EXPECT_EQ(config.rope.dim, 64);
   EXPECT_EQ(config.rope.base, 10000);
@@ -52,7 +52,7 @@ TEST(ConfigTest, ReadsWhatIsThere) {
   model.Set("rope.scaling.original_context_length", 128);
   model.tensors["rope_freqs.weight"] = {TensorType::kF32, {8}};
   const ModelConfig config = ReadModelConfig(*model.Make()).value();
-  EXPECT_TRUE(config.qk_norm);
+  EXPECT_EQ(config.family.qk_norm, QkNorm::kHeads);
   EXPECT_FALSE(config.tied_embeddings);
   EXPECT_EQ(config.head_dim, 32);
   EXPECT_EQ(config.attention_scale, 0.5f);
@@ -61,7 +61,7 @@ TEST(ConfigTest, ReadsWhatIsThere) {
   EXPECT_EQ(config.rope.base, 1e6);
   EXPECT_EQ(config.rope.scaling, RopeScaling::kYarn);
   EXPECT_EQ(config.rope.factor, 4);
-  EXPECT_EQ(config.rope.yarn_attn_factor, 1.5);
+  EXPECT_EQ(config.rope.attn_factor, 1.5);
   EXPECT_EQ(config.rope.original_context, 128);
   EXPECT_EQ(config.rope.frequency_factors.size(), 8u);
 }
@@ -80,10 +80,10 @@ TEST(ConfigTest, KnowsTheOldNameOfLinearScaling) {
 }
 
 TEST(ConfigTest, OtherArchitecturesAreRefusedWithTheListOfOurs) {
-  const auto config = ReadModelConfig(*OpenTinyModel("gemma2"));
+  const auto config = ReadModelConfig(*SmallModel("gemma").Make());
   ASSERT_FALSE(config.ok());
   EXPECT_EQ(config.error().code, ErrorCode::kUnimplemented);
-  EXPECT_THAT(config.error().message, HasSubstr("gemma2"));
+  EXPECT_THAT(config.error().message, HasSubstr("'gemma'"));
   EXPECT_THAT(config.error().message, HasSubstr("llama, qwen2, qwen3"));
 }
 
@@ -151,7 +151,7 @@ const BadModel kBadModels[] = {
     {"LayersWithoutTensors",
      [](SmallModel& m) { m.Set("block_count", 1000); },
      kInvalid,
-     {"llama.block_count", "1000", "blk.999.attn_norm.weight"}},
+     {"llama.block_count", "1000", "blk.999.attn_output.weight"}},
     {"AbsurdlyManyLayers",
      [](SmallModel& m) { m.Set("block_count", 0x7fffffff); },
      kInvalid,

@@ -11,6 +11,9 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <utility>
+
+#include "model/gguf/kv_type.h"
 
 namespace shoal {
 namespace {
@@ -47,6 +50,18 @@ TEST(KvCacheTest, PagesAreZeroedAlignedAndDistinct) {
   }
   EXPECT_EQ(cache.used_bytes(), 0);
   EXPECT_EQ(cache.granted_bytes(), 0);
+}
+
+// The planner counts by position, the cache by page.
+TEST(KvCacheTest, PagesWeighWhatTheirPositionsDo) {
+  for (const auto& [kv_type, type] : {std::pair(kernels::KvType::kF16, TensorType::kF16),
+                                      std::pair(kernels::KvType::kF32, TensorType::kF32),
+                                      std::pair(kernels::KvType::kQ8_0, TensorType::kQ8_0)}) {
+    for (const int32_t head_dim : {2, 16, 32, 40, 64, 512}) {
+      EXPECT_EQ(kernels::KvPageBytes({6, 3, head_dim, 1, kv_type}),
+                kernels::kKvPageTokens * KvBytes(type, 3, head_dim));
+    }
+  }
 }
 
 TEST(KvCacheTest, GrantsCountWholePagesOfEveryLayer) {

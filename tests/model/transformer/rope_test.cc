@@ -13,13 +13,13 @@ namespace {
 constexpr float kTolerance = 1.2e-7f;  // one rounding to float, and the C library's own error
 
 void ExpectAngles(const RopeAngles& rope, const std::vector<long double>& frequencies,
-                  long double magnitude) {
+                  long double magnitude, int32_t context_tokens = 1 << 20) {
   const auto pairs = static_cast<size_t>(rope.pairs());
   ASSERT_EQ(pairs, frequencies.size());
   std::vector<float> cos(pairs);
   std::vector<float> sin(pairs);
   for (int64_t position : {0, 1, 17, 4095, 131071, (1 << 20) - 1}) {
-    rope.At(position, cos.data(), sin.data());
+    rope.At(position, context_tokens, cos.data(), sin.data());
     for (size_t i = 0; i < pairs; ++i) {
       const long double angle = position * frequencies[i];
       EXPECT_NEAR(cos[i], static_cast<float>(std::cos(angle) * magnitude), kTolerance * 2)
@@ -58,6 +58,25 @@ TEST(RopeTest, PlainLinearAndFactors) {
   ExpectAngles(RopeAngles(config), frequencies, 1);
 }
 
+TEST(RopeTest, LongFactorsAreForSessionsThatMayOutgrowTheOriginalContext) {
+  RopeConfig config;
+  config.dim = 8;
+  config.original_context = 4096;
+  config.attn_factor = 1.19;
+  config.frequency_factors = {1, 1, 2, 2};
+  config.long_frequency_factors = {1, 4, 8, 16};
+  const std::vector<long double> plain = PlainFrequencies(config);
+  std::vector<long double> expected = plain;
+  for (size_t i = 0; i < plain.size(); ++i) {
+    expected[i] = plain[i] / static_cast<long double>(config.frequency_factors[i]);
+  }
+  ExpectAngles(RopeAngles(config), expected, 1.19L, 4096);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    expected[i] = plain[i] / static_cast<long double>(config.long_frequency_factors[i]);
+  }
+  ExpectAngles(RopeAngles(config), expected, 1.19L, 4097);
+}
+
 // dim 64, base 10000, original context 2048: a pair turns 2048 / (2 pi 10000^(2i/64)) times, which
 // is 32 at i = 8.06 and 1 at i = 20.1; rounded outwards, the ramp goes from pair 8 to pair 21.
 TEST(RopeTest, YarnKeepsFastPairsInterpolatesSlowOnesAndGrowsMagnitude) {
@@ -66,7 +85,7 @@ TEST(RopeTest, YarnKeepsFastPairsInterpolatesSlowOnesAndGrowsMagnitude) {
   config.scaling = RopeScaling::kYarn;
   config.factor = 8;
   config.original_context = 2048;
-  config.yarn_attn_factor = 1.25;
+  config.attn_factor = 1.25;
   std::vector<long double> frequencies = PlainFrequencies(config);
   for (size_t i = 0; i < frequencies.size(); ++i) {
     const long double interpolated =

@@ -25,6 +25,7 @@ Golden ReadGolden(const std::string& name) {
   std::ifstream in(PathOf(name, ".json"));
   const nlohmann::json json = nlohmann::json::parse(in);
   Golden golden;
+  golden.context = json.value("context", golden.context);
   golden.tokens = json.at("tokens").get<std::vector<int32_t>>();
   golden.greedy = json.at("greedy").get<std::vector<int32_t>>();
   for (const auto& position : json.at("positions")) {
@@ -34,7 +35,7 @@ Golden ReadGolden(const std::string& name) {
 }
 
 Pipeline::Pipeline(std::shared_ptr<const GgufFile> file, const std::vector<int32_t>& cuts,
-                   const kernels::KernelTable& kernels, int threads, int64_t kv_budget_bytes)
+                   kernels::Isa isa, int threads, int64_t kv_budget_bytes, TensorType kv_type)
     : pool_(threads) {
   const ModelConfig config = ReadModelConfig(*file).value();
   std::vector<int32_t> ends = cuts;
@@ -44,8 +45,10 @@ Pipeline::Pipeline(std::shared_ptr<const GgufFile> file, const std::vector<int32
     StageOptions options;
     options.range = {begin, end};
     options.stage_index = static_cast<int32_t>(stages_.size());
+    options.kv_type = kv_type;
     options.kv_budget_bytes = kv_budget_bytes;
-    stages_.push_back(Stage::Load(file, config, options, kernels, pool_, nullptr).value());
+    stages_.push_back(
+        Stage::Load(file, config, options, kernels::TableFor(isa), pool_, nullptr).value());
     begin = end;
   }
 }
@@ -77,14 +80,14 @@ Slice SliceOf(uint64_t session, int32_t position, std::vector<int32_t> tokens, O
 }
 
 std::vector<std::vector<float>> LogitsOf(Pipeline& pipeline, const std::vector<int32_t>& tokens,
-                                         int32_t chunk) {
+                                         int32_t chunk, int32_t context_tokens) {
   constexpr uint64_t kSession = 1'000'000;
   const auto count = static_cast<int32_t>(tokens.size());
   std::vector<std::vector<float>> logits;
   for (int32_t begin = 0; begin < count; begin += chunk) {
     const int32_t end = std::min(count, begin + chunk);
     Step step;
-    if (begin == 0) step.opens.push_back(OpenOf(kSession, count));
+    if (begin == 0) step.opens.push_back(OpenOf(kSession, std::max(count, context_tokens)));
     step.slices.push_back(
         SliceOf(kSession, begin, {tokens.begin() + begin, tokens.begin() + end}, Output::kLogits));
     StepResult result = pipeline.Run(std::move(step)).value();
