@@ -21,6 +21,7 @@ constexpr int kVectorBytes = 32;
 constexpr bool kMultipliesSigned = true;
 constexpr int64_t kLargestSum = 32767;
 constexpr int kTileTokens = 4;
+constexpr int kFewTokens = 2;
 constexpr int64_t kBytesAhead = 2304;
 // 8-bit weights, with less work per byte, are best read from several places.
 template <TensorType kType>

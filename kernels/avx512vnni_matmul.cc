@@ -21,6 +21,7 @@ constexpr int kVectorBytes = 64;
 constexpr bool kMultipliesSigned = false;
 constexpr int64_t kLargestSum = INT32_MAX;
 constexpr int kTileTokens = 8;
+constexpr int kFewTokens = 2;
 constexpr int64_t kBytesAhead = 2304;
 template <TensorType kType>
 constexpr int kStreams = kType == TensorType::kQ8_0 ? 4 : 1;
