@@ -26,7 +26,23 @@ Result<int64_t> BoundedInt(const GgufFile& file, const std::string& key, int64_t
   return value;
 }
 
-Status AddTensor(const TensorInfo& tensor, ModelShape& shape) {
+// How many experts a layer has, and how many a token goes to.
+struct ExpertCounts {
+  int64_t all = 1;
+  int64_t used = 1;
+};
+Result<ExpertCounts> ReadExpertCounts(const GgufFile& file, const std::string& prefix) {
+  ExpertCounts counts;
+  ASSIGN_OR_RETURN(const int64_t all, file.IntOr(prefix + "expert_count", 0));
+  if (all == 0) return counts;
+  ASSIGN_OR_RETURN(counts.all, BoundedInt(file, prefix + "expert_count", kMaxDim));
+  ASSIGN_OR_RETURN(counts.used, BoundedInt(file, prefix + "expert_used_count", counts.all));
+  return counts;
+}
+
+bool IsRouted(const TensorInfo& tensor) { return tensor.name.find("_exps.") != std::string::npos; }
+
+Status AddTensor(const TensorInfo& tensor, ExpertCounts experts, ModelShape& shape) {
   const auto bytes = static_cast<int64_t>(tensor.bytes.size());
   const std::string_view name = tensor.name;
   if (name == "token_embd.weight") {
@@ -42,6 +58,7 @@ Status AddTensor(const TensorInfo& tensor, ModelShape& shape) {
           fmt::format("tensor {}: the model has {} layers", name, shape.layer_weight_bytes.size()));
     }
     shape.layer_weight_bytes[layer] += bytes;
+    shape.layer_token_bytes[layer] += IsRouted(tensor) ? bytes / experts.all * experts.used : bytes;
   }
   return OkStatus();
 }
@@ -61,32 +78,32 @@ Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type) {
     return InvalidArgument(fmt::format("{} heads, {} KV heads of width {} do not make sense", heads,
                                        kv_heads, head_dim));
   }
+  ASSIGN_OR_RETURN(const ExpertCounts experts, ReadExpertCounts(file, prefix));
   ModelShape shape;
   shape.layer_weight_bytes.resize(static_cast<size_t>(layers));
-  for (const TensorInfo& tensor : file.tensors()) RETURN_IF_ERROR(AddTensor(tensor, shape));
+  shape.layer_token_bytes.resize(static_cast<size_t>(layers));
+  for (const TensorInfo& tensor : file.tensors()) {
+    RETURN_IF_ERROR(AddTensor(tensor, experts, shape));
+  }
   if (shape.head_bytes == 0) shape.head_bytes = shape.embedding_bytes;  // tied
   shape.kv_bytes_per_layer_token = KvBytes(kv_type, kv_heads, head_dim);
   shape.activation_bytes_per_token = dim * static_cast<int64_t>(sizeof(float));
   return shape;
 }
 
-Result<TokenCost> ReadTokenCost(const GgufFile& file) {
+Result<int64_t> ReadMacsPerToken(const GgufFile& file) {
   ASSIGN_OR_RETURN(const std::string_view architecture, file.String("general.architecture"));
-  const std::string prefix = std::string(architecture) + ".";
-  ASSIGN_OR_RETURN(const int64_t experts, file.IntOr(prefix + "expert_count", 0));
-  ASSIGN_OR_RETURN(const int64_t used, file.IntOr(prefix + "expert_used_count", experts));
-  const bool tied = file.FindTensor("output.weight") == nullptr;
-  TokenCost cost;
+  ASSIGN_OR_RETURN(const ExpertCounts experts,
+                   ReadExpertCounts(file, std::string(architecture) + "."));
+  const std::string_view head =
+      file.FindTensor("output.weight") == nullptr ? "token_embd.weight" : "output.weight";
+  int64_t macs = 0;
   for (const TensorInfo& tensor : file.tensors()) {
-    const std::string_view name = tensor.name;
-    const bool head = name == (tied ? "token_embd.weight" : "output.weight");
-    if (!head && name.substr(0, kLayerPrefix.size()) != kLayerPrefix) continue;
-    const bool routed = experts > 0 && tensor.shape.size() == 3;
-    const auto share = [&](int64_t whole) { return routed ? whole / experts * used : whole; };
-    cost.weight_bytes += share(static_cast<int64_t>(tensor.bytes.size()));
-    if (tensor.shape.size() >= 2) cost.macs += share(tensor.values());
+    const bool of_layer = tensor.name.starts_with(kLayerPrefix);
+    if ((!of_layer && tensor.name != head) || tensor.shape.size() < 2) continue;
+    macs += IsRouted(tensor) ? tensor.values() / experts.all * experts.used : tensor.values();
   }
-  return cost;
+  return macs;
 }
 
 Result<int32_t> ReadVocabSize(const GgufFile& file) {
