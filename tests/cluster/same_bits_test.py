@@ -23,6 +23,11 @@ TINY_MODELS = (
     "gemma2",
     "gemma3",
     "phi3",
+    "gpt-oss",
+    "smollm3",
+    "granite",
+    "olmo2",
+    "starcoder2",
 )
 ISAS = ("reference", "avx2", "avx512vnni")
 GOLDEN_TOLERANCE = 2e-3  # llama.cpp sums in another order; the golden values have five decimals
