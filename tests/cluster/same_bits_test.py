@@ -23,6 +23,11 @@ TINY_MODELS = (
     "gemma2",
     "gemma3",
     "phi3",
+    "gpt-oss",
+    "smollm3",
+    "granite",
+    "olmo2",
+    "starcoder2",
 )
 ISAS = ("reference", "avx2", "avx512vnni")
 GOLDEN_TOLERANCE = 2e-3  # llama.cpp sums in another order; the golden values have five decimals
@@ -40,9 +45,16 @@ OVER_NODES = (
     ["--local-nodes", 2, "-t", 1],
     ["--local-nodes", 3, "--prefill-chunk", 3, "-t", 2],
     ["--local-nodes", 4, "--prefill-chunk", 1, "-t", 3],
-    ["--local-nodes", 2, "--split", "3,1", "--prefill-chunk", 64],
-    ["--local-nodes", 3, "--split", "1,1,2", "--prefill-chunk", 7],
 )
+
+
+def uneven_splits(layers):
+    """Most layers first, and most last."""
+    return (
+        ["--local-nodes", 2, "--split", f"{layers - 1},1", "--prefill-chunk", 64],
+        ["--local-nodes", 3, "--split", f"1,1,{layers - 2}", "--prefill-chunk", 7],
+    )
+
 
 
 class SameBits(ShoalTestCase):
@@ -50,6 +62,10 @@ class SameBits(ShoalTestCase):
         joined = ",".join(map(str, tokens))
         out = self.output_of("logits", model, "--tokens", joined, *arguments, **environment)
         return json.loads(out)
+
+    def layers(self, model):
+        metadata = json.loads(self.output_of("inspect", model, "--json"))["metadata"]
+        return metadata[metadata["general.architecture"] + ".block_count"]
 
     def hashes(self, model, tokens, *arguments, **environment):
         positions = self.logits(model, tokens, "--top", 1, *arguments, **environment)["positions"]
@@ -116,7 +132,7 @@ class TinyModels(SameBits):
         for name in TINY_MODELS:
             tokens = golden(name)["tokens"]
             expected = self.hashes(tiny_model(name), tokens)
-            for way in OVER_NODES:
+            for way in OVER_NODES + uneven_splits(self.layers(tiny_model(name))):
                 with self.subTest(model=name, way=way):
                     self.assertEqual(self.hashes(tiny_model(name), tokens, *way), expected)
 
