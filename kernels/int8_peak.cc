@@ -28,25 +28,29 @@ int64_t MultiplyScalar(int64_t rounds) {
 #if defined(__x86_64__)
 
 __attribute__((target("avx2"))) int64_t MultiplyAvx2(int64_t rounds) {
-  __m256i sums[kChains];
-  for (auto& sum : sums) sum = _mm256_setzero_si256();
+  __m256i sums[kChains] = {};
   __m256i weights = _mm256_set1_epi8(1);
   for (int64_t i = 0; i < rounds; ++i) {
-    __asm__ volatile("" : "+x"(weights));
-    for (auto& sum : sums) sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, weights));
-    for (auto& sum : sums) __asm__ volatile("" : "+x"(sum));
+#pragma GCC unroll 8
+    for (int c = 0; c < kChains; ++c) {
+      __asm__ volatile("" : "+x"(weights));  // else one product would do for all
+      sums[c] = _mm256_add_epi16(sums[c], _mm256_maddubs_epi16(weights, weights));
+      __asm__ volatile("" : "+x"(sums[c]));
+    }
   }
   return rounds * kChains * 32;
 }
 
 __attribute__((target("avx512f,avx512vnni"))) int64_t MultiplyVnni(int64_t rounds) {
-  __m512i sums[kChains];
-  for (auto& sum : sums) sum = _mm512_setzero_si512();
+  __m512i sums[kChains] = {};
   __m512i weights = _mm512_set1_epi32(1);
   for (int64_t i = 0; i < rounds; ++i) {
-    __asm__ volatile("" : "+v"(weights));
-    for (auto& sum : sums) sum = _mm512_dpbusd_epi32(sum, weights, weights);
-    for (auto& sum : sums) __asm__ volatile("" : "+v"(sum));
+#pragma GCC unroll 8
+    for (int c = 0; c < kChains; ++c) {
+      __asm__ volatile("" : "+v"(weights));  // else one product would do for all
+      sums[c] = _mm512_dpbusd_epi32(sums[c], weights, weights);
+      __asm__ volatile("" : "+v"(sums[c]));
+    }
   }
   return rounds * kChains * 64;
 }
@@ -54,37 +58,43 @@ __attribute__((target("avx512f,avx512vnni"))) int64_t MultiplyVnni(int64_t round
 #elif defined(__aarch64__)
 
 int64_t MultiplyNeon(int64_t rounds) {
-  int16x8_t sums[kChains];
-  for (auto& sum : sums) sum = vdupq_n_s16(0);
+  int16x8_t sums[kChains] = {};
   int8x8_t weights = vdup_n_s8(1);
   for (int64_t i = 0; i < rounds; ++i) {
-    __asm__ volatile("" : "+w"(weights));
-    for (auto& sum : sums) sum = vmlal_s8(sum, weights, weights);
-    for (auto& sum : sums) __asm__ volatile("" : "+w"(sum));
+#pragma GCC unroll 8
+    for (int c = 0; c < kChains; ++c) {
+      __asm__ volatile("" : "+w"(weights));  // else one product would do for all
+      sums[c] = vmlal_s8(sums[c], weights, weights);
+      __asm__ volatile("" : "+w"(sums[c]));
+    }
   }
   return rounds * kChains * 8;
 }
 
 __attribute__((target("arch=armv8.2-a+dotprod"))) int64_t MultiplyDotProd(int64_t rounds) {
-  int32x4_t sums[kChains];
-  for (auto& sum : sums) sum = vdupq_n_s32(0);
+  int32x4_t sums[kChains] = {};
   int8x16_t weights = vdupq_n_s8(1);
   for (int64_t i = 0; i < rounds; ++i) {
-    __asm__ volatile("" : "+w"(weights));
-    for (auto& sum : sums) sum = vdotq_s32(sum, weights, weights);
-    for (auto& sum : sums) __asm__ volatile("" : "+w"(sum));
+#pragma GCC unroll 8
+    for (int c = 0; c < kChains; ++c) {
+      __asm__ volatile("" : "+w"(weights));  // else one product would do for all
+      sums[c] = vdotq_s32(sums[c], weights, weights);
+      __asm__ volatile("" : "+w"(sums[c]));
+    }
   }
   return rounds * kChains * 16;
 }
 
 __attribute__((target("arch=armv8.2-a+i8mm"))) int64_t MultiplyI8mm(int64_t rounds) {
-  int32x4_t sums[kChains];
-  for (auto& sum : sums) sum = vdupq_n_s32(0);
+  int32x4_t sums[kChains] = {};
   int8x16_t weights = vdupq_n_s8(1);
   for (int64_t i = 0; i < rounds; ++i) {
-    __asm__ volatile("" : "+w"(weights));
-    for (auto& sum : sums) sum = vmmlaq_s32(sum, weights, weights);
-    for (auto& sum : sums) __asm__ volatile("" : "+w"(sum));
+#pragma GCC unroll 8
+    for (int c = 0; c < kChains; ++c) {
+      __asm__ volatile("" : "+w"(weights));  // else one product would do for all
+      sums[c] = vmmlaq_s32(sums[c], weights, weights);
+      __asm__ volatile("" : "+w"(sums[c]));
+    }
   }
   return rounds * kChains * 32;
 }

@@ -111,7 +111,7 @@ double MeasureMemoryBytesPerS(ThreadPool& pool) {
 }
 
 double MeasureInt8MacsPerS(kernels::Isa isa, ThreadPool& pool) {
-  constexpr int64_t kRounds = 200'000;  // per thread
+  constexpr int64_t kRounds = 2'000'000;  // per thread
   std::atomic<int64_t> macs{0};
   const auto pass = [&] {
     macs = 0;
