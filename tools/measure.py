@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes the figures of docs/benchmarks.md. Prints Markdown rows.
 
-usage: tools/measure.py SHOAL MODEL.gguf WHAT...    WHAT: peer nodes memory first-token (default: all)
+usage: tools/measure.py SHOAL MODEL.gguf WHAT...    WHAT: peer load nodes memory first-token (default: all)
   peer         prefill and decode against llama.cpp in turns (needs: pip install llama-cpp-python)
+  load         time to load and answer one token, and peak memory, against llama.cpp in turns
   nodes        three local nodes against one process, in turns
   memory       resident size of each of three nodes against its shard and KV
   first-token  time from the start of `shoal run --local-nodes 3` to the first byte of the answer
@@ -41,6 +42,26 @@ for warm in (1, 0):
 print(json.dumps({"prefill": p / (b - a), "decode": n / (e - d)}))
 """
 
+# Memory that Python and the library itself take is not counted.
+PEER_LOAD = """
+import json, re, sys, time, ctypes, llama_cpp as L
+def peak(field): return int(re.search(field + r":\\s+(\\d+)", open("/proc/self/status").read()).group(1))
+path, p, t = sys.argv[1], *map(int, sys.argv[2:4])
+quiet = L.llama_log_callback(lambda *x: None)
+L.llama_log_set(quiet, ctypes.c_void_p(0))
+L.llama_backend_init()
+before = peak("VmRSS")
+a = time.perf_counter()
+m = L.llama_model_load_from_file(path.encode(), L.llama_model_default_params())
+c = L.llama_context_default_params()
+c.n_ctx, c.n_batch, c.n_ubatch, c.n_threads, c.n_threads_batch = p, 512, 512, t, t
+x = L.llama_init_from_model(m, c)
+tokens = (L.llama_token * 4)(1, 2, 3, 4)
+assert L.llama_decode(x, L.llama_batch_get_one(tokens, 4)) == 0
+L.llama_synchronize(x)
+print(json.dumps({"seconds": time.perf_counter() - a, "kib": peak("VmHWM") - before}))
+"""
+
 
 def last_json(command):
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -65,6 +86,26 @@ def compare(a, name_a, run_a, name_b, run_b):
 def peer(a):
     compare(a, "Shoal", lambda: ours(a), "llama.cpp",
             lambda: last_json([sys.executable, "-c", PEER, a.model, str(a.p), str(a.n), str(a.t)]))
+
+
+def our_load(a):
+    """The whole process, from its start to its end."""
+    begin = time.perf_counter()
+    run = subprocess.Popen([a.shoal, "run", a.model, "Hi", "--raw", "--max-tokens", "1", "-c", str(a.p),
+                            "-t", str(a.t)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(run.pid, 0)
+    assert status == 0
+    return {"seconds": time.perf_counter() - begin, "kib": usage.ru_maxrss}
+
+
+def load(a):
+    peer_command = [sys.executable, "-c", PEER_LOAD, a.model, str(a.p), str(a.t)]
+    rounds = [(our_load(a), last_json(peer_command)) for _ in range(a.rounds + 1)][1:]
+    for what, unit, scale in (("seconds", "s", 1), ("kib", "MiB", 1024)):
+        ratio = sorted(x[what] / y[what] for x, y in rounds)
+        print(f"| {what}, context {a.p} | {statistics.median(x[what] for x, _ in rounds) / scale:.2f} {unit} (Shoal) "
+              f"| {statistics.median(y[what] for _, y in rounds) / scale:.2f} {unit} (llama.cpp) "
+              f"| {statistics.median(ratio):.2f} ({ratio[0]:.2f} to {ratio[-1]:.2f}) |")
 
 
 def nodes(a):
@@ -136,7 +177,7 @@ def main():
     parser.add_argument("-t", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     a = parser.parse_args()
-    parts = {"peer": peer, "nodes": nodes, "memory": memory, "first-token": first_token}
+    parts = {"peer": peer, "load": load, "nodes": nodes, "memory": memory, "first-token": first_token}
     for what in a.what or parts:
         parts[what](a)
 

@@ -1,9 +1,12 @@
 // Speed of the matrix products of every tensor type and instruction set, beside the two bounds of
 // this machine: a plain read of memory, and int8 multiply-adds on registers. Weights are read from
-// memory, not from caches (the matrix is large) for 1 token, and from caches for 32.
+// memory, not from caches (the matrix is large) for 1 token, and from caches for more.
 //
 //   kernel_benchmark --benchmark_filter='avx2/Q4_K'       (names: matmul/ISA/TYPE/tokens/threads)
 #include <benchmark/benchmark.h>
+#if defined(SHOAL_OPENBLAS)
+#include <cblas.h>
+#endif
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -106,6 +109,24 @@ void Int8Peak(benchmark::State& state, Isa isa, int threads) {
       benchmark::Counter(static_cast<double>(done.load()), benchmark::Counter::kIsRate);
 }
 
+#if defined(SHOAL_OPENBLAS)
+// What an inexact product of F32 weights would give.
+void OpenBlas(benchmark::State& state, int64_t tokens, int threads) {
+  openblas_set_num_threads(threads);
+  Random random(1);
+  const std::vector<float> weights = RandomFloats(kPrefillRows * kCols, random);
+  const std::vector<float> x = RandomFloats(tokens * kCols, random);
+  std::vector<float> out(static_cast<size_t>(tokens * kPrefillRows));
+  for (auto _ : state) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<blasint>(tokens), kPrefillRows,
+                kCols, 1, x.data(), kCols, weights.data(), kCols, 0, out.data(), kPrefillRows);
+  }
+  state.counters["MAC/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations() * kPrefillRows * kCols * tokens),
+                         benchmark::Counter::kIsRate);
+}
+#endif
+
 void RegisterAll(int threads) {
   const std::string suffix = fmt::format("/{}", threads);
   const auto add = [](const std::string& name, auto function) {
@@ -114,11 +135,17 @@ void RegisterAll(int threads) {
         ->Unit(benchmark::kMillisecond);
   };
   add("read" + suffix, [=](benchmark::State& state) { ReadMemory(state, threads); });
+#if defined(SHOAL_OPENBLAS)
+  for (const int64_t tokens : {32, 256}) {
+    add(fmt::format("openblas/F32/{}{}", tokens, suffix),
+        [=](benchmark::State& state) { OpenBlas(state, tokens, threads); });
+  }
+#endif
   for (const Isa isa : SupportedIsas()) {
     const std::string name(IsaName(isa));
     add("int8/" + name + suffix, [=](auto& state) { Int8Peak(state, isa, threads); });
     for (const TensorType type : kAllTensorTypes) {
-      for (const int64_t tokens : {1, 32}) {
+      for (const int64_t tokens : {1, 32, 256}) {
         const std::string matmul =
             fmt::format("matmul/{}/{}/{}/{}", name, InfoOf(type).name, tokens, threads);
         add(matmul, [=](auto& state) { MatMul(state, isa, type, tokens, threads); });
