@@ -93,19 +93,31 @@ constexpr auto kIq3S = Expand<uint32_t>(kIq3SBook, kIq3SValues);
 constexpr auto kIq1Up = Expand<uint64_t>(kIq1Book, kIq1UpValues);
 constexpr auto kIq1Down = Expand<uint64_t>(kIq1Book, kIq1DownValues);
 
-constexpr uint64_t kOnes = 0x0101010101010101;
+// Byte i of entry s is all ones where bit i of s is set.
+constexpr std::array<uint64_t, 256> MakeSignMasks() {
+  std::array<uint64_t, 256> masks{};
+  for (size_t s = 0; s < masks.size(); ++s) {
+    for (size_t i = 0; i < 8; ++i) masks[s] |= (s >> i & 1) * uint64_t{0xff} << (8 * i);
+  }
+  return masks;
+}
+constexpr auto kSignMasks = MakeSignMasks();
 
 // Negates byte i where bit i of `signs` is set. REQUIRES no byte to be 0.
 uint64_t Negate(uint64_t bytes, uint32_t signs) {
-  const uint64_t bits = signs * kOnes & 0x8040201008040201;
-  const uint64_t negative = (bits + 0x7f * kOnes) >> 7 & kOnes;
-  return (bytes ^ negative * 0xff) + negative;
+  const uint64_t mask = kSignMasks[signs];
+  return (bytes ^ mask) + (mask & 0x0101010101010101);
 }
 
-// The eighth sign makes their number even.
-uint32_t EvenSigns(uint32_t seven) {
-  return seven | static_cast<uint32_t>(std::popcount(seven) & 1) << 7;
+// Seven signs, and an eighth that makes their number even.
+constexpr std::array<uint8_t, 128> MakeEvenSigns() {
+  std::array<uint8_t, 128> signs{};
+  for (uint32_t s = 0; s < signs.size(); ++s) {
+    signs[s] = static_cast<uint8_t>(s | static_cast<uint32_t>(std::popcount(s) & 1) << 7);
+  }
+  return signs;
 }
+constexpr auto kEvenSigns = MakeEvenSigns();
 
 void StoreEight(uint64_t bytes, int group, Block256& to) {
   std::memcpy(to.quants + 8 * group, &bytes, sizeof(bytes));
@@ -131,7 +143,7 @@ void Unpack(const Iq2Xxs& from, Block256& to) {
     SetRunScale(run, signs >> 28, to);
     for (int i = 0; i < 4; ++i) {
       const uint64_t values = kIq2Xxs[from.runs[run][i]];
-      StoreEight(Negate(values, EvenSigns(signs >> (7 * i) & 127)), 4 * run + i, to);
+      StoreEight(Negate(values, kEvenSigns[signs >> (7 * i) & 127]), 4 * run + i, to);
     }
   }
 }
@@ -141,7 +153,7 @@ void Unpack(const Iq2Xs& from, Block256& to) {
   SetScales(from.scales, to);
   for (int g = 0; g < 32; ++g) {
     const uint32_t entry = LoadLittleEndian<uint16_t>(from.entries[g]);
-    StoreEight(Negate(kIq2Xs[entry & 511], EvenSigns(entry >> 9)), g, to);
+    StoreEight(Negate(kIq2Xs[entry & 511], kEvenSigns[entry >> 9]), g, to);
   }
 }
 
@@ -162,7 +174,7 @@ void Unpack(const Iq3Xxs& from, Block256& to) {
     for (int g = 4 * run; g < 4 * run + 4; ++g) {
       const uint64_t high = kIq3Xxs[from.entries[2 * g + 1]];
       const uint64_t values = kIq3Xxs[from.entries[2 * g]] | high << 32;
-      StoreEight(Negate(values, EvenSigns(signs >> (7 * (g % 4)) & 127)), g, to);
+      StoreEight(Negate(values, kEvenSigns[signs >> (7 * (g % 4)) & 127]), g, to);
     }
   }
 }
