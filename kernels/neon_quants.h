@@ -68,7 +68,7 @@ inline Ints WhereBits(Ints a, Ints bits, Ints value) {
 // The weights k = 32 run + 4 p to + 3 of a block's rows 4 v to 4 v + 3.
 template <TensorType kType>
 inline Ints Weights(const std::byte* record, int run, int p, int v) {
-  const Ints quants = Quants<kType>(record, run, p, v);
+  const Ints quants = Quants<kType>(record, run / 4, run % 4, p, v);
   constexpr int kOffset = kShape<kType>.offset;
   return kOffset == 0 ? quants : vsubq_s8(quants, EachByte(kOffset));
 }
