@@ -7,6 +7,7 @@
 #include "kernels/avx2_intrinsics.h"
 #include "kernels/avx2_matmul_float.h"
 #include "kernels/packed_layout.h"
+#include "kernels/quant_blocks.h"
 #include "kernels/reference.h"
 
 namespace shoal::kernels::avx2 {
@@ -33,6 +34,10 @@ SHOAL_TARGET inline Ints LoadInts(const std::byte* from) {
 SHOAL_TARGET inline Floats LoadHalves(const std::byte* from) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
+SHOAL_TARGET inline Floats LoadFloats(const float* from) { return _mm256_loadu_ps(from); }
+SHOAL_TARGET inline Ints LoadUnsigned8(const std::byte* from) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+}
 SHOAL_TARGET inline Ints LoadUnsigned16(const std::byte* from) {
   return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
@@ -55,12 +60,17 @@ SHOAL_TARGET inline Ints ShiftRight16(Ints a, int n) { return _mm256_srli_epi16(
 SHOAL_TARGET inline Ints ShiftRight32(Ints a, int n) { return _mm256_srli_epi32(a, n); }
 SHOAL_TARGET inline Ints ShiftLeft32(Ints a, int n) { return _mm256_slli_epi32(a, n); }
 SHOAL_TARGET inline Ints SignedShiftRight16(Ints a, int n) { return _mm256_srai_epi16(a, n); }
+SHOAL_TARGET inline Ints ShiftLeft32Each(Ints a, Ints n) { return _mm256_sllv_epi32(a, n); }
+SHOAL_TARGET inline Ints WhereAbove(Ints a, Ints limit, Ints above, Ints below) {
+  return _mm256_blendv_epi8(below, above, _mm256_cmpgt_epi32(a, limit));
+}
 SHOAL_TARGET inline Ints WhereBits(Ints a, Ints bits, Ints value) {
   return And(_mm256_cmpeq_epi8(And(a, bits), bits), value);
 }
 
 SHOAL_TARGET inline Floats ZeroFloats() { return _mm256_setzero_ps(); }
 SHOAL_TARGET inline Floats BroadcastFloat(const float* value) { return _mm256_broadcast_ss(value); }
+SHOAL_TARGET inline Floats AsFloats(Ints a) { return _mm256_castsi256_ps(a); }
 SHOAL_TARGET inline Floats ToFloats(Ints a) { return _mm256_cvtepi32_ps(a); }
 SHOAL_TARGET inline Floats Times(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
 SHOAL_TARGET inline Floats Fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
@@ -131,7 +141,7 @@ void Pack(const WeightMatrix& from, int64_t row_begin, int64_t row_end, std::byt
 void MatMul(const WeightMatrix& weights, const Activations& x, int64_t tokens, int64_t row_begin,
             int64_t row_end, float* out, int64_t out_stride) {
   if (!weights.packed) {
-    reference::MatMul(weights, x, tokens, row_begin, row_end, out, out_stride);
+    RowMajorMatMulFor(weights.type)(weights, x, tokens, row_begin, row_end, out, out_stride);
     return;
   }
   const auto multiply = Int8MatMulFor(weights.type);

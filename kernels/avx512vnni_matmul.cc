@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "kernels/avx512_intrinsics.h"
 #include "kernels/packed_layout.h"
+#include "kernels/quant_blocks.h"
 #include "kernels/reference.h"
 
 namespace shoal::kernels::avx512vnni {
@@ -33,6 +34,10 @@ SHOAL_TARGET inline __m256i LoadHalf(const std::byte* from) {
 SHOAL_TARGET inline Floats LoadHalves(const std::byte* from) {
   return _mm512_cvtph_ps(LoadHalf(from));
 }
+SHOAL_TARGET inline Floats LoadFloats(const float* from) { return _mm512_loadu_ps(from); }
+SHOAL_TARGET inline Ints LoadUnsigned8(const std::byte* from) {
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
 SHOAL_TARGET inline Ints LoadUnsigned16(const std::byte* from) {
   return _mm512_cvtepu16_epi32(LoadHalf(from));
 }
@@ -58,12 +63,17 @@ SHOAL_TARGET inline Ints ShiftRight16(Ints a, int n) { return _mm512_srl_epi16(a
 SHOAL_TARGET inline Ints ShiftRight32(Ints a, int n) { return _mm512_srl_epi32(a, Count(n)); }
 SHOAL_TARGET inline Ints ShiftLeft32(Ints a, int n) { return _mm512_sll_epi32(a, Count(n)); }
 SHOAL_TARGET inline Ints SignedShiftRight16(Ints a, int n) { return _mm512_sra_epi16(a, Count(n)); }
+SHOAL_TARGET inline Ints ShiftLeft32Each(Ints a, Ints n) { return _mm512_sllv_epi32(a, n); }
+SHOAL_TARGET inline Ints WhereAbove(Ints a, Ints limit, Ints above, Ints below) {
+  return _mm512_mask_blend_epi32(_mm512_cmpgt_epi32_mask(a, limit), below, above);
+}
 SHOAL_TARGET inline Ints WhereBits(Ints a, Ints bits, Ints value) {
   return _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(a, bits), value);
 }
 
 SHOAL_TARGET inline Floats ZeroFloats() { return _mm512_setzero_ps(); }
 SHOAL_TARGET inline Floats BroadcastFloat(const float* value) { return _mm512_set1_ps(*value); }
+SHOAL_TARGET inline Floats AsFloats(Ints a) { return _mm512_castsi512_ps(a); }
 SHOAL_TARGET inline Floats ToFloats(Ints a) { return _mm512_cvtepi32_ps(a); }
 SHOAL_TARGET inline Floats Times(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 SHOAL_TARGET inline Floats Fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
@@ -107,7 +117,7 @@ SHOAL_TARGET inline void StoreGroup(const Floats (&sums)[kVectors], int64_t rows
 
 // The weights of one k of a group.
 template <TensorType kType>
-SHOAL_TARGET inline __m512 LoadFloats(const std::byte* from) {
+SHOAL_TARGET inline __m512 LoadWeights(const std::byte* from) {
   if constexpr (kType == TensorType::kF32) {
     return _mm512_loadu_ps(reinterpret_cast<const float*>(from));
   } else if constexpr (kType == TensorType::kF16) {
@@ -132,7 +142,7 @@ SHOAL_TARGET void MultiplyFloatTile(const std::byte* groups, int64_t cols, const
   for (int64_t k = 0; k < cols; ++k) {
 #pragma GCC unroll 4
     for (int g = 0; g < kGroups; ++g) {
-      const Floats w = LoadFloats<kType>(groups + g * group_bytes + k * kBytes);
+      const Floats w = LoadWeights<kType>(groups + g * group_bytes + k * kBytes);
 #pragma GCC unroll 8
       for (int t = 0; t < kTokens; ++t) {
         acc[g][t][0] = Fma(w, BroadcastFloat(x + t * cols + k), acc[g][t][0]);
@@ -197,7 +207,7 @@ void Pack(const WeightMatrix& from, int64_t row_begin, int64_t row_end, std::byt
 
 void MatMul(const WeightMatrix& weights, const Activations& x, int64_t tokens, int64_t row_begin,
             int64_t row_end, float* out, int64_t out_stride) {
-  auto* multiply = reference::MatMul;
+  auto* multiply = RowMajorMatMulFor(weights.type);
   if (weights.packed) {
     switch (weights.type) {
       case TensorType::kF32: multiply = MultiplyFloat<TensorType::kF32>; break;

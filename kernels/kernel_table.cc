@@ -45,13 +45,23 @@ ActivationFormat ActivationFormatFor(TensorType weights) {
     case TensorType::kQ5_0:
     case TensorType::kQ5_1:
     case TensorType::kQ8_0:
-    case TensorType::kIQ4_NL: return ActivationFormat::kInt8By32;
+    case TensorType::kIQ4_NL:
+    case TensorType::kMXFP4: return ActivationFormat::kInt8By32;
     case TensorType::kQ2_K:
     case TensorType::kQ3_K:
     case TensorType::kQ4_K:
     case TensorType::kQ5_K:
     case TensorType::kQ6_K:
-    case TensorType::kIQ4_XS: return ActivationFormat::kInt8By256;
+    case TensorType::kIQ4_XS:
+    case TensorType::kIQ3_S:
+    case TensorType::kIQ3_XXS:
+    case TensorType::kIQ2_S:
+    case TensorType::kIQ2_XS:
+    case TensorType::kIQ2_XXS:
+    case TensorType::kIQ1_M:
+    case TensorType::kIQ1_S:
+    case TensorType::kTQ2_0:
+    case TensorType::kTQ1_0: return ActivationFormat::kInt8By256;
   }
   CHECK(false, "a tensor type without kernels");
 }

@@ -29,8 +29,8 @@ namespace shoal::kernels {
 // How a matmul wants its activations.
 enum class ActivationFormat {
   kF32,        // as they are: F32, F16 and BF16 weights
-  kInt8By32,   // int8 with one scale per 32 values: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL
-  kInt8By256,  // int8 with one scale per 256 values: the K-quants and IQ4_XS
+  kInt8By32,   // int8 with one scale per 32 values: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4
+  kInt8By256,  // int8 with one scale per 256 values: the K-quants, other IQ types and TQ types
 };
 ActivationFormat ActivationFormatFor(TensorType weights);
 
@@ -128,14 +128,16 @@ struct KernelTable {
 
   // out[t * out_stride + r] = sum over k of weights[r, k] * x[t, k], for rows [row_begin, row_end)
   // and t in [0, tokens). Per block b of the row, in order (d, m: the block's scale and minimum as
-  // f32; a: the activation scale; dot: the int32 dot product of quants and int8 values):
+  // f32, see kernels/quant_blocks.h; a: the activation scale; dot: the int32 dot product of quants
+  // and int8 values):
   //   F32, F16, BF16     acc = fma(w[k], x[k], acc) for each k in order
   //   Q8_0, Q4_0, Q5_0,  acc = fma(d * a, float(dot), acc)      offsets (-8, -16) inside dot
-  //   IQ4_NL
+  //   IQ4_NL, MXFP4
   //   Q4_1, Q5_1         acc = fma(d * a, float(dot), acc); acc = fma(m, scaled_sum, acc)
   //   Q2_K, Q4_K, Q5_K   acc = fma(d * a, float(sum_j sc_j * dot_j), acc);
   //                      acc = fma(-(dmin * a), float(sum_j m_j * actsum_j), acc)
-  //   Q3_K, Q6_K, IQ4_XS acc = fma(d * a, float(sum_j sc_j * dot_j), acc)
+  //   Q3_K, Q6_K, IQ*,   acc = fma(d * a, float(sum_j sc_j * dot_j), acc)
+  //   TQ*
   // with j the sub-blocks, sc_j and m_j their integer scales and minima, and the sums over j int32.
   // REQUIRES row_begin % kRowUnit == 0, and row_end % kRowUnit == 0 or row_end == rows.
   void (*matmul)(const WeightMatrix& weights, const Activations& x, int64_t tokens,

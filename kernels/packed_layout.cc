@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "kernels/quant_blocks.h"
 
 namespace shoal::kernels {
 namespace {
@@ -26,6 +27,7 @@ std::optional<BlockUnits> UnitsOf(TensorType type) {
     case TensorType::kBF16: return BlockUnits{.halves = 1};
     case TensorType::kQ4_0:
     case TensorType::kIQ4_NL: return BlockUnits{.halves = 1, .pieces = 4};
+    case TensorType::kMXFP4: return BlockUnits{.bytes = 1, .pieces = 4};
     case TensorType::kQ4_1: return BlockUnits{.halves = 2, .pieces = 4};
     case TensorType::kQ5_0: return BlockUnits{.halves = 1, .pieces = 5};
     case TensorType::kQ5_1: return BlockUnits{.halves = 2, .pieces = 5};
@@ -81,6 +83,20 @@ void PackRowGroups(const WeightMatrix& from, int64_t row_begin, int64_t row_end,
         PackBlock(*units, block, r, group + kRowUnit * at);
       }
     }
+  }
+}
+
+void UnpackGroup(const WeightMatrix& from, int64_t first, int64_t block, UnpackedRecord& to) {
+  const int64_t row_bytes = RowBytes(from.type, from.cols);
+  const int64_t rows = std::min(kRowUnit, from.rows - first);
+  if (rows < kRowUnit) to = {};
+  const std::byte* data = from.data + first * row_bytes + block * InfoOf(from.type).block_bytes;
+  Block256 unpacked;
+  for (int64_t r = 0; r < rows; ++r) {
+    UnpackBlock(from.type, data + r * row_bytes, unpacked);
+    for (int64_t g = 0; g < 64; ++g) std::memcpy(to.quants[g][r], unpacked.quants + 4 * g, 4);
+    for (int64_t g = 0; g < 4; ++g) std::memcpy(to.scales[g][r], unpacked.scales + 4 * g, 4);
+    to.scale[r] = unpacked.scale;
   }
 }
 

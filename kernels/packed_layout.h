@@ -6,6 +6,7 @@
 // at byte `at` of a block lies at 16 at + r unit_bytes of the record for row r. So
 //   Q4_0, IQ4_NL  f16 d[16], u8 q[4][16][4]             q[g][r][i]: row r, low nibble k = 4 g + i,
 //                                                       high nibble k = 4 g + i + 16
+//   MXFP4         u8 exponent[16], u8 q[4][16][4]
 //   Q4_1          f16 d[16], f16 m[16], u8 q[4][16][4]
 //   Q5_0          f16 d[16], u8 high[16][4], u8 q[4][16][4]       high[r]: 32 bits, bit k
 //   Q5_1          f16 d[16], f16 m[16], u8 high[16][4], u8 q[4][16][4]
@@ -24,6 +25,9 @@
 // sub-blocks of all rows, and one byte shuffle then spreads one of them over the lanes.
 // Rows beyond the matrix in its last group are all zero bits.
 //
+// The types that are rare in files (IQ1 to IQ3, TQ) have no packed layout: they stay as they are
+// and are unpacked group by group into UnpackedRecords, once for many tokens.
+//
 // Portable: nothing here needs the instruction set that reads the result.
 #pragma once
 
@@ -41,6 +45,18 @@ int64_t PackedGroupBytes(TensorType type, int64_t cols);
 // PackRowGroups REQUIRES from.type to have a packed layout.
 int64_t PackedMatrixBytes(TensorType type, int64_t rows, int64_t cols);
 void PackRowGroups(const WeightMatrix& from, int64_t row_begin, int64_t row_end, std::byte* to);
+
+// One block of 256 k of the 16 rows of a group as plain integers (kernels/quant_blocks.h), laid out
+// like the packed types'.
+struct UnpackedRecord {
+  alignas(64) int8_t quants[64][kRowUnit][4];  // row r, k = 4 g + i
+  int8_t scales[4][kRowUnit][4];               // row r, sub-block of 16 k number 4 g + i
+  float scale[kRowUnit];
+};
+
+// Unpacks block `block` of rows [first, first + kRowUnit) of a row-major matrix of a type with
+// 256-value blocks and no minimums. Rows beyond the matrix become zero.
+void UnpackGroup(const WeightMatrix& from, int64_t first, int64_t block, UnpackedRecord& to);
 
 // The activations without the first `tokens` tokens, of a type that is packed.
 Activations SkipTokens(const Activations& x, int64_t tokens, int64_t cols);

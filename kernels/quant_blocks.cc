@@ -1,9 +1,11 @@
 #include "kernels/quant_blocks.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "kernels/codebook_blocks.h"
 #include "kernels/quant_formats.h"
 
 namespace shoal::kernels {
@@ -40,6 +42,10 @@ struct Q5_1 {
 struct Q8_0 {
   Half scale;
   int8_t quants[32];
+};
+struct Mxfp4 {
+  uint8_t exponent;
+  uint8_t nibbles[16];
 };
 struct Q2K {
   uint8_t scales[16];  // low nibble: scale, high nibble: minimum
@@ -78,10 +84,15 @@ struct Iq4Xs {
   uint8_t scales_low[4];
   uint8_t nibbles[128];
 };
+struct Tq2 {
+  uint8_t pairs[64];
+  Half scale;
+};
 static_assert(sizeof(Q4_0) == 18 && sizeof(Q4_1) == 20 && sizeof(Q5_0) == 22);
 static_assert(sizeof(Q5_1) == 24 && sizeof(Q8_0) == 34 && sizeof(Q2K) == 84);
 static_assert(sizeof(Q3K) == 110 && sizeof(Q4K) == 144 && sizeof(Q5K) == 176);
-static_assert(sizeof(Q6K) == 210 && sizeof(Iq4Xs) == 136);
+static_assert(sizeof(Q6K) == 210 && sizeof(Iq4Xs) == 136 && sizeof(Mxfp4) == 17);
+static_assert(sizeof(Tq2) == 66);
 
 template <typename Layout>
 const Layout& As(const std::byte* block) {
@@ -93,6 +104,15 @@ const Layout& As(const std::byte* block) {
 constexpr int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                    1,    13,   25,  38,  53,  69,  89,  113};
 
+// Twice the values of MXFP4 (E2M1), so that they are whole.
+constexpr int8_t kMxfp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+// 2^(exponent - 128): the format's power of two 2^(exponent - 127), halved for whole quants.
+float HalfPowerOfTwo(uint8_t exponent) {
+  const uint32_t bits = exponent < 2 ? 0x00200000U << exponent : (exponent - 1U) << 23;
+  return std::bit_cast<float>(bits);
+}
+
 // Value i is the low nibble of byte i, value half + i the high one.
 void UnpackNibbles(const uint8_t* nibbles, int half, int offset, int8_t* quants) {
   for (int i = 0; i < half; ++i) {
@@ -101,10 +121,10 @@ void UnpackNibbles(const uint8_t* nibbles, int half, int offset, int8_t* quants)
   }
 }
 
-void LookUpNibbles(const uint8_t* nibbles, int half, int8_t* quants) {
+void LookUpNibbles(const int8_t (&values)[16], const uint8_t* nibbles, int half, int8_t* quants) {
   for (int i = 0; i < half; ++i) {
-    quants[i] = kIq4Values[nibbles[i] & 15];
-    quants[half + i] = kIq4Values[nibbles[i] >> 4];
+    quants[i] = values[nibbles[i] & 15];
+    quants[half + i] = values[nibbles[i] >> 4];
   }
 }
 
@@ -212,7 +232,7 @@ void Unpack(const Iq4Xs& from, Block256& to) {
     const int low = from.scales_low[j / 2] >> (j % 2 * 4) & 15;
     const int high = scales_high >> (2 * j) & 3;
     to.scales[2 * j] = to.scales[2 * j + 1] = static_cast<int8_t>((low | high << 4) - 32);
-    LookUpNibbles(from.nibbles + 16 * j, 16, to.quants + 32 * j);
+    LookUpNibbles(kIq4Values, from.nibbles + 16 * j, 16, to.quants + 32 * j);
   }
 }
 
@@ -245,6 +265,18 @@ void Unpack(const Q8_0& from, Block32& to) {
   for (int i = 0; i < 32; ++i) to.quants[i] = from.quants[i];
 }
 
+void Unpack(const Mxfp4& from, Block32& to) {
+  to.scale = HalfPowerOfTwo(from.exponent);
+  LookUpNibbles(kMxfp4Values, from.nibbles, 16, to.quants);
+}
+
+void Unpack(const Tq2& from, Block256& to) {
+  to.scale = from.scale;
+  std::fill_n(to.scales, 16, int8_t{1});
+  std::fill_n(to.quants, 256, int8_t{-1});
+  AddPairs(from.pairs, 1, to.quants);
+}
+
 }  // namespace
 
 bool BlockHasMinimum(TensorType type) {
@@ -260,10 +292,11 @@ void UnpackBlock(TensorType type, const std::byte* block, Block32& to) {
     case TensorType::kQ5_0: Unpack(As<Q5_0>(block), to); return;
     case TensorType::kQ5_1: Unpack(As<Q5_1>(block), to); return;
     case TensorType::kQ8_0: Unpack(As<Q8_0>(block), to); return;
+    case TensorType::kMXFP4: Unpack(As<Mxfp4>(block), to); return;
     case TensorType::kIQ4_NL: {
       const auto& from = As<Q4_0>(block);  // the same layout
       to.scale = from.scale;
-      LookUpNibbles(from.nibbles, 16, to.quants);
+      LookUpNibbles(kIq4Values, from.nibbles, 16, to.quants);
       return;
     }
     default: CHECK(false, "a type of 32-value blocks");
@@ -282,7 +315,8 @@ void UnpackBlock(TensorType type, const std::byte* block, Block256& to) {
     case TensorType::kQ5_K: Unpack(As<Q5K>(block), to); return;
     case TensorType::kQ6_K: Unpack(As<Q6K>(block), to); return;
     case TensorType::kIQ4_XS: Unpack(As<Iq4Xs>(block), to); return;
-    default: CHECK(false, "a type of 256-value blocks");
+    case TensorType::kTQ2_0: Unpack(As<Tq2>(block), to); return;
+    default: CHECK(UnpackCodebookBlock(type, block, to), "a type of 256-value blocks");
   }
 }
 

@@ -9,7 +9,7 @@ namespace shoal {
 
 namespace {
 
-constexpr std::array<TensorTypeInfo, 15> kTypes = {{
+constexpr std::array<TensorTypeInfo, 25> kTypes = {{
     {TensorType::kF32, "F32", 1, 4},
     {TensorType::kF16, "F16", 1, 2},
     {TensorType::kBF16, "BF16", 1, 2},
@@ -25,6 +25,16 @@ constexpr std::array<TensorTypeInfo, 15> kTypes = {{
     {TensorType::kQ6_K, "Q6_K", 256, 210},
     {TensorType::kIQ4_NL, "IQ4_NL", 32, 18},
     {TensorType::kIQ4_XS, "IQ4_XS", 256, 136},
+    {TensorType::kIQ3_S, "IQ3_S", 256, 110},
+    {TensorType::kIQ3_XXS, "IQ3_XXS", 256, 98},
+    {TensorType::kIQ2_S, "IQ2_S", 256, 82},
+    {TensorType::kIQ2_XS, "IQ2_XS", 256, 74},
+    {TensorType::kIQ2_XXS, "IQ2_XXS", 256, 66},
+    {TensorType::kIQ1_M, "IQ1_M", 256, 56},
+    {TensorType::kIQ1_S, "IQ1_S", 256, 50},
+    {TensorType::kTQ2_0, "TQ2_0", 256, 66},
+    {TensorType::kTQ1_0, "TQ1_0", 256, 54},
+    {TensorType::kMXFP4, "MXFP4", 32, 17},
 }};
 
 // Types that exist in files but not in this build, so that messages can name them.
@@ -32,12 +42,22 @@ struct UnsupportedType {
   uint32_t number;
   std::string_view name;
 };
-constexpr std::array<UnsupportedType, 25> kUnsupported = {{
-    {4, "Q4_2"},    {5, "Q4_3"},        {9, "Q8_1"},        {15, "Q8_K"},       {16, "IQ2_XXS"},
-    {17, "IQ2_XS"}, {18, "IQ3_XXS"},    {19, "IQ1_S"},      {21, "IQ3_S"},      {22, "IQ2_S"},
-    {24, "I8"},     {25, "I16"},        {26, "I32"},        {27, "I64"},        {28, "F64"},
-    {29, "IQ1_M"},  {31, "Q4_0_4_4"},   {32, "Q4_0_4_8"},   {33, "Q4_0_8_8"},   {34, "TQ1_0"},
-    {35, "TQ2_0"},  {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"}, {39, "MXFP4"},
+constexpr std::array<UnsupportedType, 15> kUnsupported = {{
+    {4, "Q4_2"},
+    {5, "Q4_3"},
+    {9, "Q8_1"},
+    {15, "Q8_K"},
+    {24, "I8"},
+    {25, "I16"},
+    {26, "I32"},
+    {27, "I64"},
+    {28, "F64"},
+    {31, "Q4_0_4_4"},
+    {32, "Q4_0_4_8"},
+    {33, "Q4_0_8_8"},
+    {36, "IQ4_NL_4_4"},
+    {37, "IQ4_NL_4_8"},
+    {38, "IQ4_NL_8_8"},
 }};
 
 }  // namespace

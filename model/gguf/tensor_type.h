@@ -24,9 +24,19 @@ enum class TensorType : uint32_t {
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
+  kIQ2_XXS = 16,
+  kIQ2_XS = 17,
+  kIQ3_XXS = 18,
+  kIQ1_S = 19,
   kIQ4_NL = 20,
+  kIQ3_S = 21,
+  kIQ2_S = 22,
   kIQ4_XS = 23,
+  kIQ1_M = 29,
   kBF16 = 30,
+  kTQ1_0 = 34,
+  kTQ2_0 = 35,
+  kMXFP4 = 39,
 };
 
 struct TensorTypeInfo {
@@ -42,7 +52,7 @@ const TensorTypeInfo* FindTensorType(uint32_t number);
 // REQUIRES a named type.
 const TensorTypeInfo& InfoOf(TensorType type);
 
-// A name for any number: "Q4_1", "IQ2_XXS (unsupported)", "type 77 (unknown)".
+// A name for any number: "Q4_1", "Q8_K (unsupported)", "type 77 (unknown)".
 std::string DescribeTensorType(uint32_t number);
 
 // "F32, F16, BF16, Q4_0, ...": for error messages.

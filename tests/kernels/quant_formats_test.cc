@@ -132,7 +132,8 @@ TEST(RandomRows, AreFiniteVariedAndRepeatable) {
     std::vector<float> values(64 * 512);
     DequantizeRow(type, rows.data(), 64 * 512, values.data());
     std::set<float> distinct(values.begin(), values.end());
-    EXPECT_GT(distinct.size(), 500U);
+    // A ternary block has three values, an MXFP4 block 15 times a power of two.
+    EXPECT_GT(distinct.size(), type == TensorType::kMXFP4 ? 50U : 200U);
     EXPECT_LT(*distinct.begin(), 0);
     EXPECT_TRUE(
         std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); }));

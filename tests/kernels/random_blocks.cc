@@ -41,8 +41,25 @@ std::vector<int> HalfOffsets(TensorType type) {
     case TensorType::kQ2_K: return {80, 82};
     case TensorType::kQ3_K: return {108};
     case TensorType::kQ6_K: return {208};
+    case TensorType::kTQ1_0: return {52};
+    case TensorType::kTQ2_0: return {64};
+    case TensorType::kIQ1_M:
+    case TensorType::kMXFP4: return {};
     default: return {0};
   }
+}
+
+// IQ1_M has the nibbles of its half at the top of four 16-bit words.
+void SetIq1MScale(uint16_t half, std::byte* block) {
+  for (int q = 0; q < 4; ++q) {
+    std::byte& top = block[48 + 2 * q + 1];
+    top = (top & std::byte{0x0f}) | static_cast<std::byte>((half >> 4 * q & 15) << 4);
+  }
+}
+
+// MXFP4's scale is a power of two: mostly of a usual size, sometimes one of the smallest.
+std::byte RandomExponent(Random& random) {
+  return static_cast<std::byte>(OneIn(8, random) ? random() % 4 : 110 + random() % 20);
 }
 
 void FillQuantBlock(const TensorTypeInfo& info, Scales scales, std::byte* block, Random& random) {
@@ -55,6 +72,8 @@ void FillQuantBlock(const TensorTypeInfo& info, Scales scales, std::byte* block,
     const uint16_t half = RandomHalf(scales, random);
     std::memcpy(block + offset, &half, sizeof(half));
   }
+  if (info.type == TensorType::kIQ1_M) SetIq1MScale(RandomHalf(scales, random), block);
+  if (info.type == TensorType::kMXFP4) block[0] = RandomExponent(random);
 }
 
 void FillFloat(TensorType type, std::byte* to, Random& random) {

@@ -17,11 +17,14 @@ namespace shoal::kernels {
 
 using Random = std::mt19937_64;
 
-constexpr std::array<TensorType, 15> kAllTensorTypes = {
-    TensorType::kF32,    TensorType::kF16,  TensorType::kBF16,   TensorType::kQ4_0,
-    TensorType::kQ4_1,   TensorType::kQ5_0, TensorType::kQ5_1,   TensorType::kQ8_0,
-    TensorType::kIQ4_NL, TensorType::kQ2_K, TensorType::kQ3_K,   TensorType::kQ4_K,
-    TensorType::kQ5_K,   TensorType::kQ6_K, TensorType::kIQ4_XS,
+constexpr std::array<TensorType, 25> kAllTensorTypes = {
+    TensorType::kF32,     TensorType::kF16,   TensorType::kBF16,   TensorType::kQ4_0,
+    TensorType::kQ4_1,    TensorType::kQ5_0,  TensorType::kQ5_1,   TensorType::kQ8_0,
+    TensorType::kIQ4_NL,  TensorType::kQ2_K,  TensorType::kQ3_K,   TensorType::kQ4_K,
+    TensorType::kQ5_K,    TensorType::kQ6_K,  TensorType::kIQ4_XS, TensorType::kIQ3_S,
+    TensorType::kIQ3_XXS, TensorType::kIQ2_S, TensorType::kIQ2_XS, TensorType::kIQ2_XXS,
+    TensorType::kIQ1_M,   TensorType::kIQ1_S, TensorType::kTQ2_0,  TensorType::kTQ1_0,
+    TensorType::kMXFP4,
 };
 
 constexpr std::array<KvType, 3> kAllKvTypes = {KvType::kF16, KvType::kF32, KvType::kQ8_0};
