@@ -8,6 +8,7 @@
 #include "kernels/neon_matmul_float.h"
 #include "kernels/neon_rows.h"
 #include "kernels/packed_layout.h"
+#include "kernels/quant_blocks.h"
 #include "kernels/reference.h"
 
 namespace shoal::kernels::i8mm {

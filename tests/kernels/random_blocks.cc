@@ -57,10 +57,9 @@ void SetIq1MScale(uint16_t half, std::byte* block) {
   }
 }
 
-// MXFP4's scale is a power of two.
-std::byte RandomExponent(Scales scales, Random& random) {
-  const bool smallest = scales == Scales::kAny && OneIn(8, random);
-  return static_cast<std::byte>(smallest ? random() % 4 : 110 + random() % 20);
+// MXFP4's scale is a power of two: mostly of a usual size, sometimes one of the smallest.
+std::byte RandomExponent(Random& random) {
+  return static_cast<std::byte>(OneIn(8, random) ? random() % 4 : 110 + random() % 20);
 }
 
 void FillQuantBlock(const TensorTypeInfo& info, Scales scales, std::byte* block, Random& random) {
@@ -74,7 +73,7 @@ void FillQuantBlock(const TensorTypeInfo& info, Scales scales, std::byte* block,
     std::memcpy(block + offset, &half, sizeof(half));
   }
   if (info.type == TensorType::kIQ1_M) SetIq1MScale(RandomHalf(scales, random), block);
-  if (info.type == TensorType::kMXFP4) block[0] = RandomExponent(scales, random);
+  if (info.type == TensorType::kMXFP4) block[0] = RandomExponent(random);
 }
 
 void FillFloat(TensorType type, std::byte* to, Random& random) {
