@@ -27,6 +27,7 @@ TINY_MODELS = (
     "smollm3",
     "granite",
     "olmo2",
+    "olmo3",
     "starcoder2",
 )
 ISAS = ("reference", "avx2", "avx512vnni")
@@ -122,6 +123,8 @@ class TinyModels(SameBits):
             tokens = golden(name)["tokens"]
             expected = self.hashes(tiny_model(name), tokens)
             for way in OVER_NODES:
+                if "--split" in way and name == "gemma3":
+                    continue  # it has seven layers
                 with self.subTest(model=name, way=way):
                     self.assertEqual(self.hashes(tiny_model(name), tokens, *way), expected)
 
