@@ -27,6 +27,7 @@ TINY_MODELS = (
     "smollm3",
     "granite",
     "olmo2",
+    "olmo3",
     "starcoder2",
 )
 ISAS = ("reference", "avx2", "avx512vnni")

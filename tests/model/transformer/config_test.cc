@@ -100,6 +100,7 @@ TEST(ConfigTest, LayersDifferAsTheFamilySays) {
   EXPECT_EQ(layers_of("gemma2", true), "w---w---w---w---");
   EXPECT_EQ(layers_of("gpt-oss", true), "w---w---w---w---");
   EXPECT_EQ(layers_of("gemma3", true), "wrwrwrwrwr--wrwr");
+  EXPECT_EQ(layers_of("olmo2", true), "wrwrwr--wrwrwr--");
   EXPECT_EQ(layers_of("phi3", false), "----------------");
   EXPECT_EQ(layers_of("phi3", true), "w-w-w-w-w-w-w-w-");
   EXPECT_EQ(layers_of("smollm3", false), "-------n-------n");
