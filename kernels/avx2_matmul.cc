@@ -125,6 +125,7 @@ SHOAL_TARGET inline void StoreGroup(const Floats (&sums)[kVectors], int64_t rows
 }
 
 #include "kernels/x86_matmul_int8.inc"
+#include "kernels/x86_matmul_unpacked.inc"
 
 #undef SHOAL_TARGET
 
