@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
@@ -58,6 +59,18 @@ double BestPerS(int64_t amount, Pass pass) {
   return static_cast<double>(amount) * static_cast<double>(kNsPerS) / static_cast<double>(best_ns);
 }
 
+// Four places at once, as caches prefetch several streams better than one.
+uint64_t SumOf(const uint64_t* words, int64_t count) {
+  const int64_t quarter = count / 4;
+  std::array<uint64_t, 4> sums = {};
+  for (int64_t i = 0; i + 8 <= quarter; i += 8) {
+    for (int64_t s = 0; s < 4; ++s) {
+      for (int64_t w = 0; w < 8; ++w) sums[s] += words[s * quarter + i + w];
+    }
+  }
+  return std::accumulate(sums.begin(), sums.end(), uint64_t{0});
+}
+
 // A field of /proc/meminfo or /proc/self/status in bytes; both count in kB.
 int64_t ReadProcKilobytes(const char* path, const std::string& field) {
   std::ifstream file(path);
@@ -105,7 +118,7 @@ double MeasureMemoryBytesPerS(ThreadPool& pool) {
   std::atomic<uint64_t> sink{0};  // keeps the reads from being optimized away
   return BestPerS(kWords * static_cast<int64_t>(sizeof(uint64_t)), [&] {
     pool.ParallelFor(kWords, kWords / (64 * pool.threads()), [&](int64_t begin, int64_t end) {
-      sink += std::accumulate(words.begin() + begin, words.begin() + end, uint64_t{0});
+      sink += SumOf(words.data() + begin, end - begin);
     });
   });
 }

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Makes the figures of docs/benchmarks.md. Prints Markdown rows.
 
-usage: tools/measure.py SHOAL MODEL.gguf WHAT...    WHAT: peer load nodes memory first-token (default: all)
+usage: tools/measure.py SHOAL MODEL.gguf WHAT...    WHAT: peer load nodes memory first-token idle (default: all)
   peer         prefill and decode against llama.cpp in turns (needs: pip install llama-cpp-python)
   load         time to load and answer one token, and peak memory, against llama.cpp in turns
   nodes        three local nodes against one process, in turns
   memory       resident size of each of three nodes against its shard and KV
   first-token  time from the start of `shoal run --local-nodes 3` to the first byte of the answer
+  idle         processor time that a server and its three nodes take while nobody asks
 Options: -t THREADS (2)  -p PROMPT_TOKENS (512)  -n DECODE_TOKENS (128)  --rounds N (5)
 """
 import argparse
@@ -153,6 +154,27 @@ def memory(a):
         server.wait(timeout=20)
 
 
+def processor_s(pid):
+    """Of the process and what it started."""
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(processor_s(child) for child in children(pid))
+
+
+def idle(a):
+    server = subprocess.Popen([a.shoal, "serve", a.model, "--local-nodes", "3", "--listen", "127.0.0.1:0",
+                               "--log-level", "error"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        server.stdout.readline()
+        time.sleep(1)
+        before = processor_s(server.pid)
+        time.sleep(20)
+        print(f"| idle server and three nodes | {(processor_s(server.pid) - before) / 20 * 100:.2f} % of one CPU |")
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
 def first_token(a):
     times = []
     for _ in range(a.rounds):
@@ -177,7 +199,8 @@ def main():
     parser.add_argument("-t", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     a = parser.parse_args()
-    parts = {"peer": peer, "load": load, "nodes": nodes, "memory": memory, "first-token": first_token}
+    parts = {"peer": peer, "load": load, "nodes": nodes, "memory": memory, "first-token": first_token,
+             "idle": idle}
     for what in a.what or parts:
         parts[what](a)
 

@@ -10,11 +10,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstring>
 #include <memory>
-#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,6 +20,7 @@
 #include "base/thread_pool.h"
 #include "kernels/int8_peak.h"
 #include "kernels/kernel_table.h"
+#include "node/profiler.h"
 #include "tests/kernels/random_blocks.h"
 
 namespace shoal::kernels {
@@ -84,29 +83,19 @@ void MatMul(benchmark::State& state, Isa isa, TensorType type, int64_t tokens, i
       static_cast<double>(state.iterations() * rows * kCols * tokens), benchmark::Counter::kIsRate);
 }
 
-// Four places at once, as caches prefetch several streams better than one.
-uint64_t SumOf(const uint64_t* words, int64_t count) {
-  const int64_t quarter = count / 4;
-  std::array<uint64_t, 4> sums = {};
-  for (int64_t i = 0; i + 8 <= quarter; i += 8) {
-    for (int64_t s = 0; s < 4; ++s) {
-      for (int64_t w = 0; w < 8; ++w) sums[s] += words[s * quarter + i + w];
-    }
-  }
-  return std::accumulate(sums.begin(), sums.end(), uint64_t{0});
+void ReadMemory(benchmark::State& state, int threads) {
+  ThreadPool pool(threads);
+  double bytes_per_s = 0;
+  for (auto _ : state) bytes_per_s = std::max(bytes_per_s, MeasureMemoryBytesPerS(pool));
+  state.counters["bytes_per_second"] = bytes_per_s;
 }
 
-void ReadMemory(benchmark::State& state, int threads) {
-  const std::vector<uint64_t> words(kDecodeBytes / sizeof(uint64_t), 1);
+// What a parallel loop costs beyond its work.
+void EmptyLoop(benchmark::State& state, int threads) {
   ThreadPool pool(threads);
-  std::atomic<uint64_t> sink = 0;
-  const auto count = static_cast<int64_t>(words.size());
   for (auto _ : state) {
-    pool.ParallelFor(count, count / (8 * threads), [&](int64_t begin, int64_t end) {
-      sink += SumOf(words.data() + begin, end - begin);
-    });
+    pool.ParallelFor(threads, 1, [](int64_t begin, int64_t) { benchmark::DoNotOptimize(begin); });
   }
-  state.SetBytesProcessed(state.iterations() * kDecodeBytes);
 }
 
 void Int8Peak(benchmark::State& state, Isa isa, int threads) {
@@ -154,6 +143,7 @@ void RegisterAll(int threads) {
         [=](benchmark::State& state) { OpenBlas(state, tokens, threads); });
   }
 #endif
+  add("loop" + suffix, [=](benchmark::State& state) { EmptyLoop(state, threads); });
   for (const Isa isa : SupportedIsas()) {
     const std::string name(IsaName(isa));
     add("int8/" + name + suffix, [=](auto& state) { Int8Peak(state, isa, threads); });
