@@ -10,6 +10,9 @@ function(shoal_add_test)
   if(CMAKE_CROSSCOMPILING)  # tests run in an emulator
     math(EXPR ARG_TIMEOUT "4 * ${ARG_TIMEOUT}")
   endif()
+  if(SHOAL_SANITIZE)  # up to fifteen times as slow
+    math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 8")
+  endif()
   add_executable(${ARG_NAME} ${ARG_SOURCES})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${ARG_NAME} PRIVATE

@@ -6,6 +6,7 @@
 
 #include "kernels/avx2_intrinsics.h"
 #include "kernels/avx2_matmul_float.h"
+#include "kernels/codebook_blocks.h"
 #include "kernels/packed_layout.h"
 #include "kernels/quant_blocks.h"
 #include "kernels/reference.h"

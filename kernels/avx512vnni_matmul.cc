@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "kernels/avx512_intrinsics.h"
+#include "kernels/codebook_blocks.h"
 #include "kernels/packed_layout.h"
 #include "kernels/quant_blocks.h"
 #include "kernels/reference.h"

@@ -27,7 +27,7 @@ check_headers() {
 sanitize() {  # sanitize PRESET CTEST-ARGUMENTS...
   cmake --preset "$1" >/dev/null
   ninja -C "build/$1"
-  ctest --test-dir "build/$1" --output-on-failure "${@:2}"
+  ctest --test-dir "build/$1" --output-on-failure -j "$(nproc)" "${@:2}"
 }
 
 check_asan() {

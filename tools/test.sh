@@ -18,4 +18,4 @@ if [ ! -x build/venv/bin/python ]; then
 fi
 export SHOAL_TEST_PYTHON=$PWD/build/venv/bin/python
 echo "==> 5/5 tests"
-ctest --test-dir build/release --output-on-failure "$@"
+ctest --test-dir build/release --output-on-failure -j "$(nproc)" "$@"

@@ -67,14 +67,15 @@ TEST(StageTest, LongPromptsHaveTheSameBitsHoweverCut) {
   ExpectSameBitsHoweverCut(SmallModel("llama", TensorType::kQ4_1), Prompt(301));
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, StageTypeTest,
-                         ::testing::Values(TensorType::kF32, TensorType::kF16, TensorType::kBF16,
-                                           TensorType::kQ4_0, TensorType::kQ4_1, TensorType::kQ5_0,
-                                           TensorType::kQ5_1, TensorType::kQ8_0,
-                                           TensorType::kIQ4_NL, TensorType::kQ2_K,
-                                           TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K,
-                                           TensorType::kQ6_K, TensorType::kIQ4_XS),
-                         [](const auto& test) { return std::string(InfoOf(test.param).name); });
+INSTANTIATE_TEST_SUITE_P(
+    Types, StageTypeTest,
+    ::testing::Values(TensorType::kF32, TensorType::kF16, TensorType::kBF16, TensorType::kQ4_0,
+                      TensorType::kQ4_1, TensorType::kQ5_0, TensorType::kQ5_1, TensorType::kQ8_0,
+                      TensorType::kIQ4_NL, TensorType::kQ2_K, TensorType::kQ3_K, TensorType::kQ4_K,
+                      TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kIQ4_XS, TensorType::kIQ3_S,
+                      TensorType::kIQ2_XXS, TensorType::kIQ1_M, TensorType::kTQ2_0,
+                      TensorType::kTQ1_0, TensorType::kMXFP4),
+    [](const auto& test) { return std::string(InfoOf(test.param).name); });
 
 TEST(StageTest, MatricesOfDifferentTypesInOneLayer) {
   SmallModel model("llama", TensorType::kQ4_K);
