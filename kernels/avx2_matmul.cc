@@ -6,6 +6,7 @@
 
 #include "kernels/avx2_intrinsics.h"
 #include "kernels/avx2_matmul_float.h"
+#include "kernels/codebook_blocks.h"
 #include "kernels/packed_layout.h"
 #include "kernels/quant_blocks.h"
 #include "kernels/reference.h"
@@ -125,6 +126,7 @@ SHOAL_TARGET inline void StoreGroup(const Floats (&sums)[kVectors], int64_t rows
 }
 
 #include "kernels/x86_matmul_int8.inc"
+#include "kernels/x86_matmul_unpacked.inc"
 
 #undef SHOAL_TARGET
 

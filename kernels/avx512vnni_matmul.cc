@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "kernels/avx512_intrinsics.h"
+#include "kernels/codebook_blocks.h"
 #include "kernels/packed_layout.h"
 #include "kernels/quant_blocks.h"
 #include "kernels/reference.h"
@@ -114,6 +115,7 @@ SHOAL_TARGET inline void StoreGroup(const Floats (&sums)[kVectors], int64_t rows
 }
 
 #include "kernels/x86_matmul_int8.inc"
+#include "kernels/x86_matmul_unpacked.inc"
 
 // The weights of one k of a group.
 template <TensorType kType>

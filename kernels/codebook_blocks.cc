@@ -1,5 +1,5 @@
-// Eight quants are handled as the bytes of a 64-bit word: one load from an expanded codebook, one
-// negation of those whose sign bit is set.
+// Eight values are handled as the bytes of a 64-bit word, which is one entry of an expanded
+// codebook.
 #include "kernels/codebook_blocks.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "kernels/codebooks.h"
 #include "kernels/quant_formats.h"
 
@@ -93,23 +94,31 @@ constexpr auto kIq3S = Expand<uint32_t>(kIq3SBook, kIq3SValues);
 constexpr auto kIq1Up = Expand<uint64_t>(kIq1Book, kIq1UpValues);
 constexpr auto kIq1Down = Expand<uint64_t>(kIq1Book, kIq1DownValues);
 
-constexpr uint64_t kOnes = 0x0101010101010101;
+// Byte i of entry s is all ones where bit i of s is set.
+constexpr std::array<uint64_t, 256> MakeSignMasks() {
+  std::array<uint64_t, 256> masks{};
+  for (size_t s = 0; s < masks.size(); ++s) {
+    for (size_t i = 0; i < 8; ++i) masks[s] |= (s >> i & 1) * uint64_t{0xff} << (8 * i);
+  }
+  return masks;
+}
+constexpr auto kSignMasks = MakeSignMasks();
 
 // Negates byte i where bit i of `signs` is set. REQUIRES no byte to be 0.
 uint64_t Negate(uint64_t bytes, uint32_t signs) {
-  const uint64_t bits = signs * kOnes & 0x8040201008040201;
-  const uint64_t negative = (bits + 0x7f * kOnes) >> 7 & kOnes;
-  return (bytes ^ negative * 0xff) + negative;
+  const uint64_t mask = kSignMasks[signs];
+  return (bytes ^ mask) + (mask & 0x0101010101010101);
 }
 
-// The eighth sign makes their number even.
-uint32_t EvenSigns(uint32_t seven) {
-  return seven | static_cast<uint32_t>(std::popcount(seven) & 1) << 7;
+// Seven signs, and an eighth that makes their number even.
+constexpr std::array<uint8_t, 128> MakeEvenSigns() {
+  std::array<uint8_t, 128> signs{};
+  for (uint32_t s = 0; s < signs.size(); ++s) {
+    signs[s] = static_cast<uint8_t>(s | static_cast<uint32_t>(std::popcount(s) & 1) << 7);
+  }
+  return signs;
 }
-
-void StoreEight(uint64_t bytes, int group, Block256& to) {
-  std::memcpy(to.quants + 8 * group, &bytes, sizeof(bytes));
-}
+constexpr auto kEvenSigns = MakeEvenSigns();
 
 float Half(const uint8_t* bytes) { return HalfToFloat(LoadLittleEndian<uint16_t>(bytes)); }
 
@@ -117,66 +126,69 @@ float Half(const uint8_t* bytes) { return HalfToFloat(LoadLittleEndian<uint16_t>
 int8_t Odd(uint32_t s) { return static_cast<int8_t>(2 * s + 1); }
 
 // A scale of 32 values, or of 16 by nibbles.
-void SetRunScale(int run, uint32_t s, Block256& to) {
-  to.scales[2 * run] = to.scales[2 * run + 1] = Odd(s);
+void SetRunScale(int run, uint32_t s, int8_t* scales) {
+  scales[2 * run] = scales[2 * run + 1] = Odd(s);
 }
-void SetScales(const uint8_t* nibbles, Block256& to) {
-  for (int j = 0; j < 16; ++j) to.scales[j] = Odd(nibbles[j / 2] >> (j % 2 * 4) & 15U);
+void SetScales(const uint8_t* nibbles, int8_t* scales) {
+  for (int j = 0; j < 16; ++j) scales[j] = Odd(nibbles[j / 2] >> (j % 2 * 4) & 15U);
 }
 
-void Unpack(const Iq2Xxs& from, Block256& to) {
+void Unpack(const Iq2Xxs& from, SignedBlock256& to) {
   to.scale = Half(from.scale) * 0.125F;
   for (int run = 0; run < 8; ++run) {
     const auto signs = LoadLittleEndian<uint32_t>(from.runs[run] + 4);
-    SetRunScale(run, signs >> 28, to);
+    SetRunScale(run, signs >> 28, to.scales);
     for (int i = 0; i < 4; ++i) {
-      const uint64_t values = kIq2Xxs[from.runs[run][i]];
-      StoreEight(Negate(values, EvenSigns(signs >> (7 * i) & 127)), 4 * run + i, to);
+      to.magnitudes[4 * run + i] = kIq2Xxs[from.runs[run][i]];
+      to.signs[4 * run + i] = kEvenSigns[signs >> (7 * i) & 127];
     }
   }
 }
 
-void Unpack(const Iq2Xs& from, Block256& to) {
+void Unpack(const Iq2Xs& from, SignedBlock256& to) {
   to.scale = Half(from.scale) * 0.125F;
-  SetScales(from.scales, to);
+  SetScales(from.scales, to.scales);
   for (int g = 0; g < 32; ++g) {
     const uint32_t entry = LoadLittleEndian<uint16_t>(from.entries[g]);
-    StoreEight(Negate(kIq2Xs[entry & 511], EvenSigns(entry >> 9)), g, to);
+    to.magnitudes[g] = kIq2Xs[entry & 511];
+    to.signs[g] = kEvenSigns[entry >> 9];
   }
 }
 
-void Unpack(const Iq2S& from, Block256& to) {
+void Unpack(const Iq2S& from, SignedBlock256& to) {
   to.scale = Half(from.scale) * 0.125F;
-  SetScales(from.scales, to);
+  SetScales(from.scales, to.scales);
+  std::memcpy(to.signs, from.signs, sizeof(to.signs));
   for (int g = 0; g < 32; ++g) {
     const uint32_t high = from.high[g / 4] >> (g % 4 * 2) & 3U;
-    StoreEight(Negate(kIq2S[from.entries[g] | high << 8], from.signs[g]), g, to);
+    to.magnitudes[g] = kIq2S[from.entries[g] | high << 8];
   }
 }
 
-void Unpack(const Iq3Xxs& from, Block256& to) {
+void Unpack(const Iq3Xxs& from, SignedBlock256& to) {
   to.scale = Half(from.scale) * 0.25F;
   for (int run = 0; run < 8; ++run) {
     const auto signs = LoadLittleEndian<uint32_t>(from.signs[run]);
-    SetRunScale(run, signs >> 28, to);
-    for (int g = 4 * run; g < 4 * run + 4; ++g) {
-      const uint64_t high = kIq3Xxs[from.entries[2 * g + 1]];
-      const uint64_t values = kIq3Xxs[from.entries[2 * g]] | high << 32;
-      StoreEight(Negate(values, EvenSigns(signs >> (7 * (g % 4)) & 127)), g, to);
-    }
+    SetRunScale(run, signs >> 28, to.scales);
+    for (int i = 0; i < 4; ++i) to.signs[4 * run + i] = kEvenSigns[signs >> (7 * i) & 127];
+  }
+  for (int g = 0; g < 32; ++g) {
+    const uint64_t high = kIq3Xxs[from.entries[2 * g + 1]];
+    to.magnitudes[g] = kIq3Xxs[from.entries[2 * g]] | high << 32;
   }
 }
 
-void Unpack(const Iq3S& from, Block256& to) {
+void Unpack(const Iq3S& from, SignedBlock256& to) {
   to.scale = Half(from.scale);
-  const auto entry = [&from](int i) {
-    return from.entries[i] | (from.high[i / 8] >> (i % 8) & 1U) << 8;
-  };
+  std::memcpy(to.signs, from.signs, sizeof(to.signs));
   for (int run = 0; run < 8; ++run) {
-    SetRunScale(run, from.scales[run / 2] >> (run % 2 * 4) & 15U, to);
-    for (int g = 4 * run; g < 4 * run + 4; ++g) {
-      const uint64_t high = kIq3S[entry(2 * g + 1)];
-      StoreEight(Negate(kIq3S[entry(2 * g)] | high << 32, from.signs[g]), g, to);
+    SetRunScale(run, from.scales[run / 2] >> (run % 2 * 4) & 15U, to.scales);
+    const uint32_t bits = from.high[run];
+    for (int i = 0; i < 4; ++i) {
+      const uint8_t* entries = from.entries + 8 * run + 2 * i;
+      const uint64_t low = kIq3S[entries[0] | (bits >> (2 * i) & 1) << 8];
+      const uint64_t high = kIq3S[entries[1] | (bits >> (2 * i + 1) & 1) << 8];
+      to.magnitudes[4 * run + i] = low | high << 32;
     }
   }
 }
@@ -186,9 +198,10 @@ void Unpack(const Iq1S& from, Block256& to) {
   for (int run = 0; run < 8; ++run) {
     const uint32_t high = LoadLittleEndian<uint16_t>(from.high[run]);
     const auto& book = high >> 15 != 0 ? kIq1Down : kIq1Up;
-    SetRunScale(run, high >> 12 & 7, to);
+    SetRunScale(run, high >> 12 & 7, to.scales);
     for (int i = 0; i < 4; ++i) {
-      StoreEight(book[from.entries[4 * run + i] | (high >> (3 * i) & 7) << 8], 4 * run + i, to);
+      const uint64_t values = book[from.entries[4 * run + i] | (high >> (3 * i) & 7) << 8];
+      std::memcpy(to.quants + 32 * run + 8 * i, &values, sizeof(values));
     }
   }
 }
@@ -204,7 +217,8 @@ void Unpack(const Iq1M& from, Block256& to) {
   for (int g = 0; g < 32; ++g) {
     const uint32_t high = from.high[g / 2] >> (g % 2 * 4);
     const auto& book = (high & 8) != 0 ? kIq1Down : kIq1Up;
-    StoreEight(book[from.entries[g] | (high & 7) << 8], g, to);
+    const uint64_t values = book[from.entries[g] | (high & 7) << 8];
+    std::memcpy(to.quants + 8 * g, &values, sizeof(values));
   }
 }
 
@@ -227,27 +241,47 @@ void Unpack(const Tq1& from, Block256& to) {
   UnpackDigits(from.last, 4, 4, to.quants + 240);
 }
 
-template <typename Layout>
-bool UnpackAs(const std::byte* block, Block256& to) {
+template <typename Layout, typename Block>
+void UnpackAs(const std::byte* block, Block& to) {
   static_assert(alignof(Layout) == 1);
   Unpack(*reinterpret_cast<const Layout*>(block), to);
-  return true;
 }
 
 }  // namespace
 
+bool HasSignedBlocks(TensorType type) {
+  return type == TensorType::kIQ2_XXS || type == TensorType::kIQ2_XS ||
+         type == TensorType::kIQ2_S || type == TensorType::kIQ3_XXS || type == TensorType::kIQ3_S;
+}
+
+void UnpackSignedBlock(TensorType type, const std::byte* block, SignedBlock256& to) {
+  switch (type) {
+    case TensorType::kIQ2_XXS: UnpackAs<Iq2Xxs>(block, to); return;
+    case TensorType::kIQ2_XS: UnpackAs<Iq2Xs>(block, to); return;
+    case TensorType::kIQ2_S: UnpackAs<Iq2S>(block, to); return;
+    case TensorType::kIQ3_XXS: UnpackAs<Iq3Xxs>(block, to); return;
+    case TensorType::kIQ3_S: UnpackAs<Iq3S>(block, to); return;
+    default: CHECK(false, "a type with signed blocks");
+  }
+}
+
 bool UnpackCodebookBlock(TensorType type, const std::byte* block, Block256& to) {
   switch (type) {
-    case TensorType::kIQ2_XXS: return UnpackAs<Iq2Xxs>(block, to);
-    case TensorType::kIQ2_XS: return UnpackAs<Iq2Xs>(block, to);
-    case TensorType::kIQ2_S: return UnpackAs<Iq2S>(block, to);
-    case TensorType::kIQ3_XXS: return UnpackAs<Iq3Xxs>(block, to);
-    case TensorType::kIQ3_S: return UnpackAs<Iq3S>(block, to);
-    case TensorType::kIQ1_S: return UnpackAs<Iq1S>(block, to);
-    case TensorType::kIQ1_M: return UnpackAs<Iq1M>(block, to);
-    case TensorType::kTQ1_0: return UnpackAs<Tq1>(block, to);
-    default: return false;
+    case TensorType::kIQ1_S: UnpackAs<Iq1S>(block, to); return true;
+    case TensorType::kIQ1_M: UnpackAs<Iq1M>(block, to); return true;
+    case TensorType::kTQ1_0: UnpackAs<Tq1>(block, to); return true;
+    default: break;
   }
+  if (!HasSignedBlocks(type)) return false;
+  SignedBlock256 values;
+  UnpackSignedBlock(type, block, values);
+  to.scale = values.scale;
+  std::memcpy(to.scales, values.scales, sizeof(to.scales));
+  for (int g = 0; g < 32; ++g) {
+    const uint64_t quants = Negate(values.magnitudes[g], values.signs[g]);
+    std::memcpy(to.quants + 8 * g, &quants, sizeof(quants));
+  }
+  return true;
 }
 
 }  // namespace shoal::kernels

@@ -37,6 +37,7 @@ std::optional<BlockUnits> UnitsOf(TensorType type) {
     case TensorType::kQ4_K: return BlockUnits{.halves = 2, .pieces = 35};
     case TensorType::kQ5_K: return BlockUnits{.halves = 2, .pieces = 43};
     case TensorType::kQ6_K: return BlockUnits{.pieces = 52, .last_halves = 1};
+    case TensorType::kTQ2_0: return BlockUnits{.pieces = 16, .last_halves = 1};
     case TensorType::kIQ4_XS: return BlockUnits{.halves = 2, .pieces = 33};
     default: return std::nullopt;
   }

@@ -17,6 +17,7 @@
 //   Q5_K          f16 d[16], f16 dmin[16], u8 scales[3][16][4], u8 high[8][16][4], u8 q[32][16][4]
 //   Q6_K          u8 q[32][16][4], u8 high[16][16][4], i8 scales[4][16][4], f16 d[16]
 //   IQ4_XS        f16 d[16], u16 scales_high[16], u8 scales_low[16][4], u8 q[32][16][4]
+//   TQ2_0         u8 q[16][16][4], f16 d[16]
 //   F32           f32 w[16]
 //   F16           f16 w[16]
 //   BF16          bf16 w[16]
@@ -25,7 +26,7 @@
 // sub-blocks of all rows, and one byte shuffle then spreads one of them over the lanes.
 // Rows beyond the matrix in its last group are all zero bits.
 //
-// The types that are rare in files (IQ1 to IQ3, TQ) have no packed layout: they stay as they are
+// The types that are rare in files (IQ1 to IQ3, TQ1_0) have no packed layout: they stay as they are
 // and are unpacked group by group into UnpackedRecords, once for many tokens.
 //
 // Portable: nothing here needs the instruction set that reads the result.

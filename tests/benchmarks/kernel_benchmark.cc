@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -82,6 +83,18 @@ void MatMul(benchmark::State& state, Isa isa, TensorType type, int64_t tokens, i
       static_cast<double>(state.iterations() * rows * kCols * tokens), benchmark::Counter::kIsRate);
 }
 
+// Four places at once, as caches prefetch several streams better than one.
+uint64_t SumOf(const uint64_t* words, int64_t count) {
+  const int64_t quarter = count / 4;
+  std::array<uint64_t, 4> sums = {};
+  for (int64_t i = 0; i + 8 <= quarter; i += 8) {
+    for (int64_t s = 0; s < 4; ++s) {
+      for (int64_t w = 0; w < 8; ++w) sums[s] += words[s * quarter + i + w];
+    }
+  }
+  return std::accumulate(sums.begin(), sums.end(), uint64_t{0});
+}
+
 void ReadMemory(benchmark::State& state, int threads) {
   const std::vector<uint64_t> words(kDecodeBytes / sizeof(uint64_t), 1);
   ThreadPool pool(threads);
@@ -89,7 +102,7 @@ void ReadMemory(benchmark::State& state, int threads) {
   const auto count = static_cast<int64_t>(words.size());
   for (auto _ : state) {
     pool.ParallelFor(count, count / (8 * threads), [&](int64_t begin, int64_t end) {
-      sink += std::accumulate(words.begin() + begin, words.begin() + end, uint64_t{0});
+      sink += SumOf(words.data() + begin, end - begin);
     });
   }
   state.SetBytesProcessed(state.iterations() * kDecodeBytes);

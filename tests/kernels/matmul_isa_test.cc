@@ -177,7 +177,7 @@ TEST_P(MatMulIsa, GivesTheReferenceBitsForAnyNumberOfTokens) {
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
   Random random(seed);
   for (const TensorType type : kAllTensorTypes) {
-    const int64_t cols = ColumnsFor(type)[1];
+    const int64_t cols = std::max(ColumnsFor(type)[0], int64_t{64});  // the emulation is slow
     if (GetParam().name == "reference") continue;
     for (const int64_t rows : {31, 80}) {
       for (int64_t tokens = 1; tokens <= 40; ++tokens) {
@@ -261,7 +261,7 @@ TEST(MatMulIsaList, RunsWhatThisCpuHas) {
 TEST_P(MatMulIsa, PacksTheUsualTypes) {
   const std::set<TensorType> rare = {TensorType::kIQ3_S,  TensorType::kIQ3_XXS, TensorType::kIQ2_S,
                                      TensorType::kIQ2_XS, TensorType::kIQ2_XXS, TensorType::kIQ1_M,
-                                     TensorType::kIQ1_S,  TensorType::kTQ2_0,   TensorType::kTQ1_0};
+                                     TensorType::kIQ1_S,  TensorType::kTQ1_0};
   for (const TensorType type : kAllTensorTypes) {
     const bool packs = GetParam().name != "reference" && !rare.contains(type);
     EXPECT_EQ(GetParam().packed_bytes(type, 33, 768), packs ? 48 * RowBytes(type, 768) : 0)
