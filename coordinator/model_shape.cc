@@ -26,7 +26,21 @@ Result<int64_t> BoundedInt(const GgufFile& file, const std::string& key, int64_t
   return value;
 }
 
-Status AddTensor(const TensorInfo& tensor, ModelShape& shape) {
+// How many experts a layer has, and how many a token goes to.
+struct ExpertCounts {
+  int64_t all = 1;
+  int64_t used = 1;
+};
+Result<ExpertCounts> ReadExpertCounts(const GgufFile& file, const std::string& prefix) {
+  ExpertCounts counts;
+  ASSIGN_OR_RETURN(const int64_t all, file.IntOr(prefix + "expert_count", 0));
+  if (all == 0) return counts;
+  ASSIGN_OR_RETURN(counts.all, BoundedInt(file, prefix + "expert_count", kMaxDim));
+  ASSIGN_OR_RETURN(counts.used, BoundedInt(file, prefix + "expert_used_count", counts.all));
+  return counts;
+}
+
+Status AddTensor(const TensorInfo& tensor, ExpertCounts experts, ModelShape& shape) {
   const auto bytes = static_cast<int64_t>(tensor.bytes.size());
   const std::string_view name = tensor.name;
   if (name == "token_embd.weight") {
@@ -41,7 +55,9 @@ Status AddTensor(const TensorInfo& tensor, ModelShape& shape) {
       return InvalidArgument(
           fmt::format("tensor {}: the model has {} layers", name, shape.layer_weight_bytes.size()));
     }
+    const bool routed = name.find("_exps.") != std::string_view::npos;
     shape.layer_weight_bytes[layer] += bytes;
+    shape.layer_token_bytes[layer] += routed ? bytes / experts.all * experts.used : bytes;
   }
   return OkStatus();
 }
@@ -61,9 +77,13 @@ Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type) {
     return InvalidArgument(fmt::format("{} heads, {} KV heads of width {} do not make sense", heads,
                                        kv_heads, head_dim));
   }
+  ASSIGN_OR_RETURN(const ExpertCounts experts, ReadExpertCounts(file, prefix));
   ModelShape shape;
   shape.layer_weight_bytes.resize(static_cast<size_t>(layers));
-  for (const TensorInfo& tensor : file.tensors()) RETURN_IF_ERROR(AddTensor(tensor, shape));
+  shape.layer_token_bytes.resize(static_cast<size_t>(layers));
+  for (const TensorInfo& tensor : file.tensors()) {
+    RETURN_IF_ERROR(AddTensor(tensor, experts, shape));
+  }
   if (shape.head_bytes == 0) shape.head_bytes = shape.embedding_bytes;  // tied
   shape.kv_bytes_per_layer_token = KvBytes(kv_type, kv_heads, head_dim);
   shape.activation_bytes_per_token = dim * static_cast<int64_t>(sizeof(float));

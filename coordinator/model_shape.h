@@ -7,8 +7,10 @@
 
 namespace shoal {
 
-// Bytes by layer from the tensors' names ("blk.N."), KV bytes from the metadata. Errors: no
-// architecture, layers or head counts in the file, or a tensor of a layer that does not exist.
+// Bytes by layer from the tensors' names ("blk.N."), KV bytes from the metadata. A token reads the
+// share of experts' tensors ("_exps.") that the metadata says it uses. Errors: no architecture,
+// layers or head counts in the file, expert counts that disagree, or a tensor of a layer that does
+// not exist.
 Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type);
 
 // How many tokens the model knows: the rows of its embedding.

@@ -39,10 +39,11 @@ Result<Plan> PlanForSplit(const PlanProblem& problem, const std::vector<StageRan
     PlannedStage stage;
     stage.device = static_cast<int32_t>(i);
     stage.layers = ranges[i];
+    int64_t read_bytes = 0;
     for (int32_t layer = ranges[i].begin; layer < ranges[i].end; ++layer) {
       stage.weight_bytes += model.layer_weight_bytes[static_cast<size_t>(layer)];
+      read_bytes += model.layer_token_bytes[static_cast<size_t>(layer)];
     }
-    int64_t read_bytes = stage.weight_bytes;
     if (ranges[i].end == model.layers()) {
       stage.weight_bytes += model.head_bytes;
       read_bytes += model.head_bytes;

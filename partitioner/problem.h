@@ -26,9 +26,10 @@ struct DeviceProfile {
 
 // Costs of a model, by layer.
 struct ModelShape {
-  std::vector<int64_t> layer_weight_bytes;  // [layers]
+  std::vector<int64_t> layer_weight_bytes;  // [layers] held by the stage that has the layer
+  std::vector<int64_t> layer_token_bytes;   // [layers] of those, read for each decoded token
   int64_t embedding_bytes = 0;              // held by the first stage
-  int64_t head_bytes = 0;                   // held by the last stage
+  int64_t head_bytes = 0;                   // held by the last stage, and read for each token
   int64_t kv_bytes_per_layer_token = 0;
   int64_t activation_bytes_per_token = 0;  // that travel between stages
 

@@ -89,7 +89,7 @@ Result<Speeds> Measure(ModelSession& session, const Options& options, ProgressLi
 }
 
 int64_t WeightBytesPerToken(const ModelShape& shape) {
-  return std::accumulate(shape.layer_weight_bytes.begin(), shape.layer_weight_bytes.end(),
+  return std::accumulate(shape.layer_token_bytes.begin(), shape.layer_token_bytes.end(),
                          shape.head_bytes);
 }
 

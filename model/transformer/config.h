@@ -38,6 +38,9 @@ enum class QkNorm { kNone, kHeads, kRows };  // of each head by itself, or of al
 // Where a block normalizes: what goes into attention and feed-forward, what comes out, or both.
 enum class Norms { kBefore, kAfter, kBoth };
 enum class Activation { kSilu, kGelu, kClampedSwiglu };
+// How layers with a window turn q and k: as all do, by the model's base without its scaling, or by
+// a base of 10000 without scaling.
+enum class WindowRope { kModel, kUnscaled, kBase10000 };
 enum class Experts { kNone, kPossible, kAlways };
 
 // What tells one family from another: the forward pass is the same.
@@ -61,8 +64,8 @@ struct Family {
   // all; 0: no layer has a window.
   int32_t window_period = 0;
   bool window_required = false;  // or the file may leave it out
-  double window_rope_base = 0;   // of layers with a window, if not the model's
-  int32_t no_rope_period = 0;    // every so manieth layer does not turn q and k; 0: all do
+  WindowRope window_rope = WindowRope::kModel;
+  int32_t no_rope_period = 0;  // every so manieth layer does not turn q and k; 0: all do
   // A model of this many layers scales queries by model_dim / heads instead of head_dim.
   int32_t width_scaled_layers = 0;
   std::string_view ffn_norm_tensor = "ffn_norm";

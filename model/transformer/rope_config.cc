@@ -104,12 +104,12 @@ Status ReadRope(const KeyReader& keys, ModelConfig& config) {
   ASSIGN_OR_RETURN(rope.base, keys.FloatOr("rope.freq_base", 10000, 1 + 1e-6, kMaxRopeBase));
   RETURN_IF_ERROR(ReadScaling(keys, config.context_length, rope));
   RETURN_IF_ERROR(ReadFrequencyFactors(keys.file(), rope));
-  if (config.family.window_rope_base != 0) {
+  if (config.family.window_rope != WindowRope::kModel) {
     RopeConfig& window = config.window_rope.emplace();
     window.layout = rope.layout;
     window.dim = rope.dim;
-    ASSIGN_OR_RETURN(window.base, keys.FloatOr("rope.freq_base_swa", config.family.window_rope_base,
-                                               1 + 1e-6, kMaxRopeBase));
+    const double base = config.family.window_rope == WindowRope::kUnscaled ? rope.base : 10000;
+    ASSIGN_OR_RETURN(window.base, keys.FloatOr("rope.freq_base_swa", base, 1 + 1e-6, kMaxRopeBase));
   }
   return OkStatus();
 }

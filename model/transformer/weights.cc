@@ -72,6 +72,7 @@ Status FindFeedForward(WeightLoader& loader, const std::string& prefix, FfnWeigh
     RETURN_IF_ERROR(loader.FindMatrix(up, width, dim, ffn.up));
     if (config.family.gated) {
       RETURN_IF_ERROR(loader.FindMatrix(prefix + "ffn_gate.weight", width, dim, ffn.gate));
+      RETURN_IF_ERROR(loader.FindVector(prefix + "ffn_gate.bias", width, false, ffn.gate_bias));
     }
   }
   const bool biases = !config.family.gated;

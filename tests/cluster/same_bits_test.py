@@ -23,6 +23,12 @@ TINY_MODELS = (
     "gemma2",
     "gemma3",
     "phi3",
+    "gpt-oss",
+    "smollm3",
+    "granite",
+    "olmo2",
+    "olmo3",
+    "starcoder2",
 )
 ISAS = ("reference", "avx2", "avx512vnni")
 GOLDEN_TOLERANCE = 2e-3  # llama.cpp sums in another order; the golden values have five decimals
@@ -117,6 +123,8 @@ class TinyModels(SameBits):
             tokens = golden(name)["tokens"]
             expected = self.hashes(tiny_model(name), tokens)
             for way in OVER_NODES:
+                if "--split" in way and name == "gemma3":
+                    continue  # it has seven layers
                 with self.subTest(model=name, way=way):
                     self.assertEqual(self.hashes(tiny_model(name), tokens, *way), expected)
 

@@ -61,6 +61,26 @@ TEST(ModelShape, CountsTheBytesOfEachLayer) {
   EXPECT_EQ(shape->activation_bytes_per_token, 256);
 }
 
+TEST(ModelShape, ATokenReadsTheExpertsItUses) {
+  GgufBuilder builder = Metadata();
+  builder.AddUint32("llama.expert_count", 4);
+  builder.AddUint32("llama.expert_used_count", 1);
+  AddTensors(builder);
+  builder.AddTensor("blk.1.ffn_gate_inp.weight", TensorType::kF32, {64, 4});
+  builder.AddTensor("blk.1.ffn_up_exps.weight", TensorType::kF16, {64, 2, 4});
+  const Result<ModelShape> shape = Read(builder);
+  ASSERT_TRUE(shape.ok()) << shape.error().message;
+  EXPECT_THAT(shape->layer_weight_bytes, ElementsAre(256 + 72, 256 + 1024 + 1024, 384));
+  EXPECT_THAT(shape->layer_token_bytes, ElementsAre(256 + 72, 256 + 1024 + 256, 384));
+}
+
+TEST(ModelShape, RefusesMoreUsedExpertsThanThereAre) {
+  GgufBuilder builder = Metadata();
+  builder.AddUint32("llama.expert_count", 4);
+  builder.AddUint32("llama.expert_used_count", 5);
+  ExpectRefused(Read(builder), "llama.expert_used_count: 5 is outside [1, 4]");
+}
+
 TEST(ModelShape, ATiedHeadWeighsWhatTheEmbeddingWeighs) {
   GgufBuilder builder = Metadata();
   AddTensors(builder);

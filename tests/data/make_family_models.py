@@ -187,10 +187,17 @@ def granite(path):
     m.close()
 
 
-def olmo2(path):
+def olmo2(path, windows=False):
+    """With windows: OLMo 3, whose layers with one take no part in the scaling of angles."""
     m = Model(path, "olmo2", "olmo2", head_dim=8)
     m.writer.add_layer_norm_rms_eps(1e-6)
-    m.ends()
+    if windows:
+        m.writer.add_sliding_window(WINDOW)
+        m.writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        m.writer.add_rope_scaling_factor(8.0)
+        m.writer.add_rope_scaling_attn_factors(0.8)
+        m.writer.add_rope_scaling_orig_ctx_len(64)
+    m.ends(embedding_size=4.0 if windows else 2.0)
     for i in range(m.layers):
         b = f"blk.{i}."
         m.attention(b)
@@ -227,6 +234,7 @@ MODELS = {
     "smollm3": (smollm3, CONTEXT),
     "granite": (granite, CONTEXT),
     "olmo2": (olmo2, CONTEXT),
+    "olmo3": (lambda path: olmo2(path, windows=True), CONTEXT),
     "starcoder2": (starcoder2, CONTEXT),
 }
 

@@ -19,6 +19,7 @@ constexpr int64_t kMiB = 1 << 20;
 PlanProblem SmallProblem() {
   PlanProblem problem;
   problem.model.layer_weight_bytes = {10 * kMiB, 20 * kMiB, 30 * kMiB, 40 * kMiB};
+  problem.model.layer_token_bytes = problem.model.layer_weight_bytes;
   problem.model.embedding_bytes = 5 * kMiB;
   problem.model.head_bytes = 7 * kMiB;
   problem.model.kv_bytes_per_layer_token = 1024;
@@ -52,6 +53,16 @@ TEST(PlanForSplit, ChargesEachStageWithWhatItHoldsAndReads) {
   EXPECT_EQ(last.weight_bytes, 47 * kMiB);
   EXPECT_EQ(last.kv_bytes, 1 * kMiB);
   EXPECT_DOUBLE_EQ(last.decode_s, 4.7);
+}
+
+TEST(PlanForSplit, HoldsAllExpertsButReadsThoseOfAToken) {
+  PlanProblem problem = SmallProblem();
+  problem.model.layer_token_bytes = {1 * kMiB, 2 * kMiB, 3 * kMiB, 4 * kMiB};
+  const Result<Plan> plan = PlanForSplit(problem, {{0, 3}, {3, 4}}, "experts");
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->stages[0].weight_bytes, 65 * kMiB);
+  EXPECT_DOUBLE_EQ(plan->stages[0].decode_s, 0.06);
+  EXPECT_DOUBLE_EQ(plan->stages[1].decode_s, 1.1);
 }
 
 TEST(PlanForSplit, OneDeviceHoldsEverything) {

@@ -25,6 +25,7 @@ constexpr int64_t kPlenty = int64_t{1} << 50;
 PlanProblem Problem(int32_t layers, const std::vector<double>& speeds) {
   PlanProblem problem;
   problem.model.layer_weight_bytes.assign(static_cast<size_t>(layers), 1000);
+  problem.model.layer_token_bytes = problem.model.layer_weight_bytes;
   for (size_t i = 0; i < speeds.size(); ++i) {
     problem.devices.push_back({fmt::format("device {}", i), speeds[i], kPlenty});
   }
@@ -128,6 +129,7 @@ rc::Gen<PlanProblem> AnyProblem() {
     const auto bytes = rc::gen::inRange<int64_t>(0, 1 << 30);
     problem.model.layer_weight_bytes =
         *rc::gen::container<std::vector<int64_t>>(static_cast<size_t>(layers), bytes);
+    problem.model.layer_token_bytes = problem.model.layer_weight_bytes;
     problem.model.embedding_bytes = *bytes;
     problem.model.head_bytes = *bytes;
     problem.model.kv_bytes_per_layer_token = *rc::gen::inRange<int64_t>(0, 1 << 16);

@@ -79,6 +79,53 @@ TEST(ConfigTest, KnowsTheOldNameOfLinearScaling) {
   EXPECT_EQ(config.rope.factor, 1);
 }
 
+// Which layers have a window and how they turn q and k.
+TEST(ConfigTest, LayersDifferAsTheFamilySays) {
+  const auto layers_of = [](const std::string& architecture, bool window) {
+    SmallModel model(architecture);
+    if (window) model.Set("attention.sliding_window", 7);
+    model.Set("block_count", 8);
+    model.tensors["blk.7.attn_output.weight"] = {TensorType::kF32, {256, 256}};
+    if (architecture == "gpt-oss") model.UseExperts(4, 2);
+    std::string layers;
+    const ModelConfig config = ReadModelConfig(*model.Make()).value();
+    for (const LayerConfig& layer : config.layer_configs) {
+      EXPECT_TRUE(layer.window == 0 || layer.window == 7);
+      layers += layer.window != 0 ? 'w' : '-';
+      layers += layer.rope == LayerRope::kWindow ? 'r' : layer.rope == LayerRope::kNone ? 'n' : '-';
+    }
+    return layers;
+  };
+  EXPECT_EQ(layers_of("llama", false), "----------------");
+  EXPECT_EQ(layers_of("gemma2", true), "w---w---w---w---");
+  EXPECT_EQ(layers_of("gpt-oss", true), "w---w---w---w---");
+  EXPECT_EQ(layers_of("gemma3", true), "wrwrwrwrwr--wrwr");
+  EXPECT_EQ(layers_of("olmo2", true), "wrwrwr--wrwrwr--");
+  EXPECT_EQ(layers_of("phi3", false), "----------------");
+  EXPECT_EQ(layers_of("phi3", true), "w-w-w-w-w-w-w-w-");
+  EXPECT_EQ(layers_of("smollm3", false), "-------n-------n");
+}
+
+TEST(ConfigTest, ReadsScalesAndCaps) {
+  SmallModel granite("granite");
+  granite.SetFloat("embedding_scale", 12);
+  granite.SetFloat("residual_scale", 0.25f);
+  granite.SetFloat("logit_scale", 8);
+  granite.SetFloat("attention.scale", 0.015625f);
+  ModelConfig config = ReadModelConfig(*granite.Make()).value();
+  EXPECT_EQ(config.embedding_scale, 12);
+  EXPECT_EQ(config.residual_scale, 0.25f);
+  EXPECT_EQ(config.logit_scale, 0.125f);
+  EXPECT_EQ(config.attention_scale, 0.015625f);
+
+  SmallModel gemma("gemma2");
+  gemma.Set("attention.sliding_window", 7);
+  config = ReadModelConfig(*gemma.Make()).value();
+  EXPECT_EQ(config.embedding_scale, 16);
+  EXPECT_EQ(config.attention_softcap, 50);
+  EXPECT_EQ(config.final_softcap, 30);
+}
+
 TEST(ConfigTest, OtherArchitecturesAreRefusedWithTheListOfOurs) {
   const auto config = ReadModelConfig(*SmallModel("gemma").Make());
   ASSERT_FALSE(config.ok());
@@ -176,10 +223,73 @@ const BadModel kBadModels[] = {
      [](SmallModel& m) { m.tensors.erase("token_embd.weight"); },
      ErrorCode::kNotFound,
      {"token_embd.weight"}},
-    {"Experts",
-     [](SmallModel& m) { m.Set("expert_count", 4); },
+    {"ExpertsOfAFamilyWithout",
+     [](SmallModel& m) {
+       m = SmallModel("qwen2");
+       m.Set("expert_count", 4);
+     },
      ErrorCode::kUnimplemented,
-     {"llama.expert_count", "4"}},
+     {"qwen2.expert_count", "4"}},
+    {"NoExpertsOfAFamilyWith",
+     [](SmallModel& m) { m = SmallModel("qwen3moe"); },
+     kInvalid,
+     {"qwen3moe.expert_count", "has 0"}},
+    {"AbsurdlyManyExperts",
+     [](SmallModel& m) { m.Set("expert_count", 0x7fffffff); },
+     kInvalid,
+     {"llama.expert_count", "2147483647"}},
+    {"NoUsedExperts",
+     [](SmallModel& m) { m.Set("expert_count", 4); },
+     ErrorCode::kNotFound,
+     {"llama.expert_used_count"}},
+    {"MoreUsedExpertsThanThereAre",
+     [](SmallModel& m) { m.UseExperts(4, 5); },
+     kInvalid,
+     {"llama.expert_used_count is 5", "llama.expert_count is 4"}},
+    {"NoWindow",
+     [](SmallModel& m) { m = SmallModel("gemma2"); },
+     ErrorCode::kNotFound,
+     {"gemma2.attention.sliding_window"}},
+    {"WindowOfNothing",
+     [](SmallModel& m) {
+       m = SmallModel("gemma2");
+       m.Set("attention.sliding_window", 0);
+     },
+     kInvalid,
+     {"gemma2.attention.sliding_window", "has 0"}},
+    {"NegativeSoftCap",
+     [](SmallModel& m) {
+       m = SmallModel("gemma2");
+       m.SetFloat("attn_logit_softcapping", -50);
+     },
+     kInvalid,
+     {"gemma2.attn_logit_softcapping", "-50"}},
+    {"LogitsDividedByZero",
+     [](SmallModel& m) {
+       m = SmallModel("granite");
+       m.SetFloat("logit_scale", 0);
+     },
+     kInvalid,
+     {"granite.logit_scale", "has 0"}},
+    {"ShortFactorsAlone",
+     [](SmallModel& m) {
+       m = SmallModel("phi3");
+       m.tensors["rope_factors_short.weight"] = {TensorType::kF32, {32}};
+     },
+     kInvalid,
+     {"rope_factors_short.weight", "without rope_factors_long.weight"}},
+    {"WrongLongFactorCount",
+     [](SmallModel& m) {
+       m = SmallModel("phi3");
+       m.tensors["rope_factors_short.weight"] = {TensorType::kF32, {32}};
+       m.tensors["rope_factors_long.weight"] = {TensorType::kF32, {16}};
+     },
+     kInvalid,
+     {"rope_factors_long.weight", "[32]", "[16]"}},
+    {"NoLayerNormEpsilon",
+     [](SmallModel& m) { m = SmallModel("starcoder2"); },
+     ErrorCode::kNotFound,
+     {"starcoder2.attention.layer_norm_epsilon"}},
     {"OddRope",
      [](SmallModel& m) { m.Set("rope.dimension_count", 63); },
      kInvalid,

@@ -67,6 +67,21 @@ SmallModel::SmallModel(const std::string& model_architecture, TensorType matrix_
   }
 }
 
+void SmallModel::UseExperts(uint32_t experts, uint32_t used) {
+  Set("expert_count", experts);
+  Set("expert_used_count", used);
+  for (int i = 0; i < 3; ++i) {
+    const std::string prefix = "blk." + std::to_string(i) + ".";
+    tensors[prefix + "ffn_gate_inp.weight"] = {TensorType::kF32, {kWidth, experts}};
+    for (const std::string name : {"ffn_gate", "ffn_up", "ffn_down"}) {
+      Tensor tensor = tensors.at(prefix + name + ".weight");
+      tensor.shape.push_back(experts);
+      tensors.erase(prefix + name + ".weight");
+      tensors[prefix + name + "_exps.weight"] = tensor;
+    }
+  }
+}
+
 std::shared_ptr<const GgufFile> SmallModel::Make() const {
   GgufBuilder builder;
   builder.AddString("general.architecture", architecture);

@@ -35,6 +35,9 @@ struct SmallModel {
     floats.erase(architecture + "." + key);
   }
 
+  // Turns every feed-forward into `experts` of them, of which a token uses `used`.
+  void UseExperts(uint32_t experts, uint32_t used);
+
   // Random values from a fixed seed; norms are about 1. The file owns its bytes.
   std::shared_ptr<const GgufFile> Make() const;
 

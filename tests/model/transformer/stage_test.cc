@@ -39,8 +39,8 @@ std::vector<int32_t> Prompt(int32_t count) {
 
 class StageTypeTest : public ::testing::TestWithParam<TensorType> {};
 
-void ExpectSameBitsHoweverCut(TensorType type, const std::vector<int32_t>& prompt) {
-  const auto file = SmallModel("llama", type).Make();
+void ExpectSameBitsHoweverCut(const SmallModel& model, const std::vector<int32_t>& prompt) {
+  const auto file = model.Make();
   Pipeline whole(file, {}, FastestIsa(), 1);
   const auto expected = LogitsOf(whole, prompt, 1024);
   for (const auto& row : expected) {
@@ -53,12 +53,18 @@ void ExpectSameBitsHoweverCut(TensorType type, const std::vector<int32_t>& promp
 }
 
 TEST_P(StageTypeTest, HasTheSameBitsHoweverCut) {
-  ExpectSameBitsHoweverCut(GetParam(), Prompt(45));
+  ExpectSameBitsHoweverCut(SmallModel("llama", GetParam()), Prompt(45));
+}
+
+TEST_P(StageTypeTest, ExpertsHaveTheSameBitsHoweverCut) {
+  SmallModel model("llama", GetParam());
+  model.UseExperts(5, 2);
+  ExpectSameBitsHoweverCut(model, Prompt(45));
 }
 
 // Several batches within a stage, many KV pages, tiles of queries with a rest.
 TEST(StageTest, LongPromptsHaveTheSameBitsHoweverCut) {
-  ExpectSameBitsHoweverCut(TensorType::kQ4_1, Prompt(301));
+  ExpectSameBitsHoweverCut(SmallModel("llama", TensorType::kQ4_1), Prompt(301));
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, StageTypeTest,
@@ -377,9 +383,44 @@ const BadFile kBadFiles[] = {
     {"UnknownTensor",
      "llama",
      [](SmallModel& m) {
-       m.tensors["blk.1.ffn_up.bias"] = {TensorType::kF32, {256}};
+       m.tensors["blk.1.attn_sub_norm.weight"] = {TensorType::kF32, {256}};
      },
-     {"blk.1.ffn_up.bias", "not supported"}},
+     {"blk.1.attn_sub_norm.weight", "not supported"}},
+    {"Gemma2WithoutPostNorms",
+     "gemma2",
+     [](SmallModel& m) { m.Set("attention.sliding_window", 8); },
+     {"blk.0.post_attention_norm.weight"}},
+    {"Phi3WithoutFusedGate",
+     "phi3",
+     [](SmallModel&) {},
+     {"blk.0.ffn_up.weight: expected shape [256, 512], the file has [256, 256]"}},
+    {"FusedQkvOfAnotherWidth",
+     "llama",
+     [](SmallModel& m) {
+       m.tensors["blk.1.attn_qkv.weight"] = {TensorType::kF32, {256, 500}};
+     },
+     {"blk.1.attn_qkv.weight: expected shape [256, 512], the file has [256, 500]"}},
+    {"ExpertsWithoutTensors",
+     "llama",
+     [](SmallModel& m) {
+       m.Set("expert_count", 4);
+       m.Set("expert_used_count", 2);
+     },
+     {"blk.0.ffn_gate_inp.weight"}},
+    {"OtherExpertCountThanTheMetadata",
+     "llama",
+     [](SmallModel& m) {
+       m.UseExperts(4, 2);
+       m.tensors["blk.2.ffn_down_exps.weight"].shape[2] = 3;
+     },
+     {"blk.2.ffn_down_exps.weight: expected shape [256, 256, 4], the file has [256, 256, 3]"}},
+    {"RouterOfAnotherExpertCount",
+     "llama",
+     [](SmallModel& m) {
+       m.UseExperts(4, 2);
+       m.tensors["blk.0.ffn_gate_inp.weight"].shape[1] = 5;
+     },
+     {"blk.0.ffn_gate_inp.weight: expected shape [256, 4], the file has [256, 5]"}},
     {"HeadOfAnotherVocabulary",
      "llama",
      [](SmallModel& m) {
@@ -390,6 +431,20 @@ const BadFile kBadFiles[] = {
 
 INSTANTIATE_TEST_SUITE_P(Files, BadFileTest, ::testing::ValuesIn(kBadFiles),
                          [](const auto& test) { return test.param.name; });
+
+// Only experts that tokens are routed to are read.
+TEST(StageLoadTest, BytesPerTokenCountTheExpertsThatAreUsed) {
+  const auto bytes_with = [](uint32_t experts, uint32_t used) {
+    SmallModel model;
+    model.UseExperts(experts, used);
+    Pipeline pipeline(model.Make(), {}, kernels::Isa::kReference, 1);
+    EXPECT_GE(pipeline.stage(0).memory().weights_bytes, pipeline.stage(0).weight_bytes_per_token());
+    return pipeline.stage(0).weight_bytes_per_token();
+  };
+  constexpr int64_t kExpertBytes = 3 * 3 * 256 * 256 * 4;  // layers, matrices
+  EXPECT_EQ(bytes_with(6, 2) - bytes_with(6, 1), kExpertBytes);
+  EXPECT_EQ(bytes_with(6, 2) - bytes_with(3, 2), 3 * 3 * 256 * 4);  // rows of the routers
+}
 
 TEST(StageLoadTest, OptionalBiasesAreAdded) {
   SmallModel plain;
