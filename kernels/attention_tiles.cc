@@ -19,6 +19,8 @@ struct Rows {
   int32_t head_dim;
 
   int64_t Position(int64_t row) const { return first_position + row / group; }
+  // The first row of the next token.
+  int64_t NextToken(int64_t row) const { return (row / group + 1) * group; }
   int64_t Head(int64_t row) const { return first_head + row % group; }
   // Where a row's values lie in q and out.
   int64_t Offset(int64_t row) const { return (row / group * heads + Head(row)) * head_dim; }
@@ -60,8 +62,12 @@ void TakePage(const AttentionSteps& steps, const Rows& rows, int32_t window, int
   int32_t row = 0;
   while (row < count) {
     const VisibleKeys keys = visible_to(row);
-    int32_t end = row + 1;
-    while (end < count && visible_to(end) == keys) ++end;
+    // Neither bound falls from token to token: what the last row sees too, all between see. Else
+    // the rows of one token go together.
+    const int32_t end =
+        keys == visible_to(count - 1)
+            ? count
+            : std::min(count, static_cast<int32_t>(rows.NextToken(begin + row) - begin));
     if (keys.first >= keys.end) row = end;
     page.first = keys.first;
     page.visible = keys.end;
