@@ -24,10 +24,14 @@ constexpr bool kMultipliesSigned = true;
 constexpr int64_t kLargestSum = 32767;
 constexpr int kTileTokens = 4;
 constexpr int kFewTokens = 2;
-constexpr int64_t kBytesAhead = 2304;
-// 8-bit weights, with less work per byte, are best read from several places.
+constexpr int64_t kBytesAhead = 8192;
+// Small records are best read from several places; of large ones, each is long enough alone.
 template <TensorType kType>
-constexpr int kStreams = kType == TensorType::kQ8_0 ? 4 : 1;
+constexpr int kStreams =
+    kType == TensorType::kQ4_0 || kType == TensorType::kQ4_1 || kType == TensorType::kQ5_0 ||
+            kType == TensorType::kQ5_1 || kType == TensorType::kQ8_0
+        ? 4
+        : 1;
 
 SHOAL_TARGET inline Ints LoadInts(const std::byte* from) {
   return _mm256_loadu_si256(reinterpret_cast<const Ints*>(from));
