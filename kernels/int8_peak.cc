@@ -12,94 +12,50 @@ namespace {
 
 constexpr int kChains = 8;  // independent sums, so that latency does not count
 
-int64_t MultiplyScalar(int64_t rounds) {
-  int32_t sums[kChains] = {};
-  int32_t weight = 1;
-  for (int64_t i = 0; i < rounds; ++i) {
-    for (int32_t& sum : sums) {
-      __asm__ volatile("" : "+r"(weight));
-      sum += weight * weight;
-    }
-  }
-  for (int32_t& sum : sums) __asm__ volatile("" : "+r"(sum));
-  return rounds * kChains;
-}
+// The body of a function of `rounds`, whose attribute says what `product` of x and sum may use.
+// Each product stands for itself, as x may have changed before it, and sums stay in registers.
+#define SHOAL_MULTIPLY(Sum, X, ones, register_class, product, macs) \
+  Sum sums[kChains] = {};                                           \
+  X x = ones;                                                       \
+  for (int64_t i = 0; i < rounds; ++i) {                            \
+    _Pragma("GCC unroll 8") for (Sum & sum : sums) {                \
+      __asm__ volatile("" : "+" register_class(x));                 \
+      sum = product;                                                \
+      __asm__ volatile("" : "+" register_class(sum));               \
+    }                                                               \
+  }                                                                 \
+  return rounds * kChains * (macs)
+
+int64_t MultiplyScalar(int64_t rounds) { SHOAL_MULTIPLY(int32_t, int32_t, 1, "r", sum + x * x, 1); }
 
 #if defined(__x86_64__)
 
 __attribute__((target("avx2"))) int64_t MultiplyAvx2(int64_t rounds) {
-  __m256i sums[kChains] = {};
-  __m256i weights = _mm256_set1_epi8(1);
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 8
-    for (int c = 0; c < kChains; ++c) {
-      __asm__ volatile("" : "+x"(weights));  // else one product would do for all
-      sums[c] = _mm256_add_epi16(sums[c], _mm256_maddubs_epi16(weights, weights));
-      __asm__ volatile("" : "+x"(sums[c]));
-    }
-  }
-  return rounds * kChains * 32;
+  SHOAL_MULTIPLY(__m256i, __m256i, _mm256_set1_epi8(1), "x",
+                 _mm256_add_epi16(sum, _mm256_maddubs_epi16(x, x)), 32);
 }
 
 __attribute__((target("avx512f,avx512vnni"))) int64_t MultiplyVnni(int64_t rounds) {
-  __m512i sums[kChains] = {};
-  __m512i weights = _mm512_set1_epi32(1);
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 8
-    for (int c = 0; c < kChains; ++c) {
-      __asm__ volatile("" : "+v"(weights));  // else one product would do for all
-      sums[c] = _mm512_dpbusd_epi32(sums[c], weights, weights);
-      __asm__ volatile("" : "+v"(sums[c]));
-    }
-  }
-  return rounds * kChains * 64;
+  SHOAL_MULTIPLY(__m512i, __m512i, _mm512_set1_epi32(1), "v", _mm512_dpbusd_epi32(sum, x, x), 64);
 }
 
 #elif defined(__aarch64__)
 
 int64_t MultiplyNeon(int64_t rounds) {
-  int16x8_t sums[kChains] = {};
-  int8x8_t weights = vdup_n_s8(1);
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 8
-    for (int c = 0; c < kChains; ++c) {
-      __asm__ volatile("" : "+w"(weights));  // else one product would do for all
-      sums[c] = vmlal_s8(sums[c], weights, weights);
-      __asm__ volatile("" : "+w"(sums[c]));
-    }
-  }
-  return rounds * kChains * 8;
+  SHOAL_MULTIPLY(int16x8_t, int8x8_t, vdup_n_s8(1), "w", vmlal_s8(sum, x, x), 8);
 }
 
 __attribute__((target("arch=armv8.2-a+dotprod"))) int64_t MultiplyDotProd(int64_t rounds) {
-  int32x4_t sums[kChains] = {};
-  int8x16_t weights = vdupq_n_s8(1);
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 8
-    for (int c = 0; c < kChains; ++c) {
-      __asm__ volatile("" : "+w"(weights));  // else one product would do for all
-      sums[c] = vdotq_s32(sums[c], weights, weights);
-      __asm__ volatile("" : "+w"(sums[c]));
-    }
-  }
-  return rounds * kChains * 16;
+  SHOAL_MULTIPLY(int32x4_t, int8x16_t, vdupq_n_s8(1), "w", vdotq_s32(sum, x, x), 16);
 }
 
 __attribute__((target("arch=armv8.2-a+i8mm"))) int64_t MultiplyI8mm(int64_t rounds) {
-  int32x4_t sums[kChains] = {};
-  int8x16_t weights = vdupq_n_s8(1);
-  for (int64_t i = 0; i < rounds; ++i) {
-#pragma GCC unroll 8
-    for (int c = 0; c < kChains; ++c) {
-      __asm__ volatile("" : "+w"(weights));  // else one product would do for all
-      sums[c] = vmmlaq_s32(sums[c], weights, weights);
-      __asm__ volatile("" : "+w"(sums[c]));
-    }
-  }
-  return rounds * kChains * 32;
+  SHOAL_MULTIPLY(int32x4_t, int8x16_t, vdupq_n_s8(1), "w", vmmlaq_s32(sum, x, x), 32);
 }
 
 #endif
+
+#undef SHOAL_MULTIPLY
 
 }  // namespace
 
