@@ -53,9 +53,8 @@ Status Run(const Options& options) {
       const BenchReport report,
       MeasureBench(options.plan, [&](const std::string& line) { progress.Show(line); }));
   progress.Clear();
-  if (!options.plot.empty()) RETURN_IF_ERROR(WritePlot(report, options.plot));
   std::fputs(Formatted(report, options.format).c_str(), stdout);
-  return OkStatus();
+  return options.plot.empty() ? OkStatus() : WritePlot(report, options.plot);
 }
 
 }  // namespace
