@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <string>
@@ -42,25 +43,70 @@ Result<ExpertCounts> ReadExpertCounts(const GgufFile& file, const std::string& p
 
 bool IsRouted(const TensorInfo& tensor) { return tensor.name.find("_exps.") != std::string::npos; }
 
-Status AddTensor(const TensorInfo& tensor, ExpertCounts experts, ModelShape& shape) {
-  const auto bytes = static_cast<int64_t>(tensor.bytes.size());
+// The tensor's group among `groups`: one for each type and routing.
+WeightGroup& GroupOf(const TensorInfo& tensor, ExpertCounts experts,
+                     std::vector<WeightGroup>& groups) {
+  WeightGroup wanted;
+  wanted.type = InfoOf(tensor.type).name;
+  if (IsRouted(tensor)) {
+    wanted.experts = static_cast<int32_t>(experts.all);
+    wanted.experts_used = static_cast<int32_t>(experts.used);
+  }
+  for (WeightGroup& group : groups) {
+    if (group.type == wanted.type && group.experts == wanted.experts) return group;
+  }
+  return groups.emplace_back(wanted);
+}
+
+WeightGroup& AddMatrix(const TensorInfo& tensor, ExpertCounts experts,
+                       std::vector<WeightGroup>& groups) {
+  WeightGroup& group = GroupOf(tensor, experts, groups);
+  group.bytes += static_cast<int64_t>(tensor.bytes.size());
+  group.macs += tensor.values();
+  ++group.matrices;
+  return group;
+}
+
+void AddToLayer(const TensorInfo& tensor, ExpertCounts experts, LayerShape& layer) {
+  if (tensor.shape.size() < 2) {
+    layer.vector_bytes += static_cast<int64_t>(tensor.bytes.size());
+    return;
+  }
+  const WeightGroup& group = AddMatrix(tensor, experts, layer.weights);
+  const int64_t in = tensor.shape[0];
+  const int64_t out = tensor.shape[1];
+  layer.elementwise_values += (in + out) * group.experts_used;
+}
+
+Result<LayerShape*> LayerOf(const TensorInfo& tensor, ModelShape& shape) {
   const std::string_view name = tensor.name;
-  if (name == "token_embd.weight") {
-    shape.embedding_bytes = bytes;
-  } else if (name == "output.weight") {
-    shape.head_bytes = bytes;
-  } else if (name.substr(0, kLayerPrefix.size()) == kLayerPrefix) {
-    size_t layer = 0;
-    const char* digits = name.data() + kLayerPrefix.size();
-    const auto parsed = std::from_chars(digits, name.data() + name.size(), layer);
-    if (parsed.ec != std::errc() || layer >= shape.layer_weight_bytes.size()) {
-      return InvalidArgument(
-          fmt::format("tensor {}: the model has {} layers", name, shape.layer_weight_bytes.size()));
-    }
-    shape.layer_weight_bytes[layer] += bytes;
-    shape.layer_token_bytes[layer] += IsRouted(tensor) ? bytes / experts.all * experts.used : bytes;
+  size_t layer = 0;
+  const char* digits = name.data() + kLayerPrefix.size();
+  const auto parsed = std::from_chars(digits, name.data() + name.size(), layer);
+  if (parsed.ec != std::errc() || layer >= shape.layers.size()) {
+    return InvalidArgument(
+        fmt::format("tensor {}: the model has {} layers", name, shape.layers.size()));
+  }
+  return &shape.layers[layer];
+}
+
+Status AddTensor(const TensorInfo& tensor, ExpertCounts experts, ModelShape& shape) {
+  if (tensor.name == "token_embd.weight") {
+    AddMatrix(tensor, experts, shape.embedding);
+  } else if (tensor.name == "output.weight") {
+    AddMatrix(tensor, experts, shape.head);
+  } else if (tensor.name.starts_with(kLayerPrefix)) {
+    ASSIGN_OR_RETURN(LayerShape* const layer, LayerOf(tensor, shape));
+    AddToLayer(tensor, experts, *layer);
   }
   return OkStatus();
+}
+
+// Activations before, within and after a layer, none of them reused: an upper bound.
+int64_t BufferBytesPerToken(const ModelShape& shape) {
+  int64_t values = 0;
+  for (const LayerShape& layer : shape.layers) values = std::max(values, layer.elementwise_values);
+  return values * static_cast<int64_t>(sizeof(float));
 }
 
 }  // namespace
@@ -79,31 +125,18 @@ Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type) {
                                        kv_heads, head_dim));
   }
   ASSIGN_OR_RETURN(const ExpertCounts experts, ReadExpertCounts(file, prefix));
+  LayerShape layer;
+  layer.kv_bytes_per_token = KvBytes(kv_type, kv_heads, head_dim);
+  layer.attention_macs_per_position = 2 * heads * head_dim;
+  layer.activation_bytes = dim * static_cast<int64_t>(sizeof(float));
   ModelShape shape;
-  shape.layer_weight_bytes.resize(static_cast<size_t>(layers));
-  shape.layer_token_bytes.resize(static_cast<size_t>(layers));
+  shape.layers.assign(static_cast<size_t>(layers), layer);
   for (const TensorInfo& tensor : file.tensors()) {
     RETURN_IF_ERROR(AddTensor(tensor, experts, shape));
   }
-  if (shape.head_bytes == 0) shape.head_bytes = shape.embedding_bytes;  // tied
-  shape.kv_bytes_per_layer_token = KvBytes(kv_type, kv_heads, head_dim);
-  shape.activation_bytes_per_token = dim * static_cast<int64_t>(sizeof(float));
+  if (shape.head.empty()) shape.head = shape.embedding;  // tied
+  shape.buffer_bytes_per_token = BufferBytesPerToken(shape);
   return shape;
-}
-
-Result<int64_t> ReadMacsPerToken(const GgufFile& file) {
-  ASSIGN_OR_RETURN(const std::string_view architecture, file.String("general.architecture"));
-  ASSIGN_OR_RETURN(const ExpertCounts experts,
-                   ReadExpertCounts(file, std::string(architecture) + "."));
-  const std::string_view head =
-      file.FindTensor("output.weight") == nullptr ? "token_embd.weight" : "output.weight";
-  int64_t macs = 0;
-  for (const TensorInfo& tensor : file.tensors()) {
-    const bool of_layer = tensor.name.starts_with(kLayerPrefix);
-    if ((!of_layer && tensor.name != head) || tensor.shape.size() < 2) continue;
-    macs += IsRouted(tensor) ? tensor.values() / experts.all * experts.used : tensor.values();
-  }
-  return macs;
 }
 
 Result<int32_t> ReadVocabSize(const GgufFile& file) {

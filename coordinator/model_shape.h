@@ -3,7 +3,7 @@
 
 #include "base/result.h"
 #include "model/gguf/gguf_file.h"
-#include "partitioner/problem.h"
+#include "partitioner/model_shape.h"
 
 namespace shoal {
 
@@ -12,10 +12,6 @@ namespace shoal {
 // layers or head counts in the file, expert counts that disagree, or a tensor of a layer that does
 // not exist.
 Result<ModelShape> ReadModelShape(const GgufFile& file, TensorType kv_type);
-
-// Multiply-adds with weights for one token: every layer and the head, and of experts those that a
-// token is routed to. Attention comes on top. Errors: as above.
-Result<int64_t> ReadMacsPerToken(const GgufFile& file);
 
 // How many tokens the model knows: the rows of its embedding.
 Result<int32_t> ReadVocabSize(const GgufFile& file);

@@ -2,69 +2,132 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <string>
+
 namespace shoal {
 
 namespace {
 
-Status CheckCover(const PlanProblem& problem, const std::vector<StageRange>& ranges) {
-  if (ranges.size() != problem.devices.size()) {
-    return InvalidArgument(fmt::format("the split has {} parts, there are {} devices",
-                                       ranges.size(), problem.devices.size()));
+// Limits that keep every sum of bytes within an int64 and every cost finite.
+constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxBytes = int64_t{1} << 48;    // of one group of weights
+constexpr int64_t kMaxKvBytes = int64_t{1} << 24;  // of one token in one layer
+constexpr int64_t kMaxTokens = int64_t{1} << 24;
+
+Status CheckRange(const std::string& what, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return OkStatus();
+  return InvalidArgument(fmt::format("{} is {}: expected {} to {}", what, value, least, most));
+}
+
+Status CheckGroup(const std::string& where, const WeightGroup& group,
+                  const std::vector<DeviceProfile>& devices) {
+  RETURN_IF_ERROR(CheckRange(where + ": bytes", group.bytes, 0, kMaxBytes));
+  RETURN_IF_ERROR(CheckRange(where + ": macs", group.macs, 0, kMaxBytes));
+  RETURN_IF_ERROR(CheckRange(where + ": matrices", group.matrices, 0, 1 << 20));
+  RETURN_IF_ERROR(CheckRange(where + ": experts", group.experts, 1, 1 << 20));
+  RETURN_IF_ERROR(CheckRange(where + ": experts_used", group.experts_used, 1, group.experts));
+  for (const DeviceProfile& device : devices) {
+    const bool known = std::any_of(
+        device.speeds.begin(), device.speeds.end(),
+        [&](const TypeSpeed& speed) { return speed.type == group.type || speed.type == "*"; });
+    if (known || !device.given_layer_s.empty()) continue;
+    return InvalidArgument(fmt::format("{}: it has no speed for weights of type {} ({})",
+                                       device.name, group.type, where));
   }
-  int32_t next = 0;
-  for (const StageRange& range : ranges) {
-    if (range.begin != next || range.end <= range.begin) {
-      return InvalidArgument(fmt::format(
-          "layers [{}, {}) do not follow on layer {}: parts are contiguous and not empty",
-          range.begin, range.end, next));
+  return OkStatus();
+}
+
+Status CheckGroups(const std::string& where, const std::vector<WeightGroup>& groups,
+                   const std::vector<DeviceProfile>& devices) {
+  for (const WeightGroup& group : groups) RETURN_IF_ERROR(CheckGroup(where, group, devices));
+  return OkStatus();
+}
+
+Status CheckModel(const ModelShape& model, const std::vector<DeviceProfile>& devices) {
+  RETURN_IF_ERROR(CheckRange("count of layers", model.layer_count(), 1, kMaxLayers));
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    const LayerShape& layer = model.layers[i];
+    const std::string where = fmt::format("layer {}", i);
+    RETURN_IF_ERROR(CheckGroups(where, layer.weights, devices));
+    RETURN_IF_ERROR(CheckRange(where + ": vector_bytes", layer.vector_bytes, 0, kMaxBytes));
+    RETURN_IF_ERROR(
+        CheckRange(where + ": kv_bytes_per_token", layer.kv_bytes_per_token, 0, kMaxKvBytes));
+    RETURN_IF_ERROR(CheckRange(where + ": attention_macs_per_position",
+                               layer.attention_macs_per_position, 0, kMaxBytes));
+    RETURN_IF_ERROR(
+        CheckRange(where + ": attention_window", layer.attention_window, 0, kMaxTokens));
+    RETURN_IF_ERROR(
+        CheckRange(where + ": elementwise_values", layer.elementwise_values, 0, kMaxBytes));
+    RETURN_IF_ERROR(CheckRange(where + ": activation_bytes", layer.activation_bytes, 0, kMaxBytes));
+  }
+  RETURN_IF_ERROR(CheckGroups("embedding", model.embedding, {}));
+  RETURN_IF_ERROR(CheckGroups("head", model.head, devices));
+  RETURN_IF_ERROR(
+      CheckRange("buffer_bytes_per_token", model.buffer_bytes_per_token, 0, int64_t{1} << 32));
+  for (const DeviceProfile& device : devices) {
+    if (device.given_layer_s.empty() || device.given_layer_s.size() == model.layers.size())
+      continue;
+    return InvalidArgument(fmt::format("{}: times of {} layers are given, the model has {}",
+                                       device.name, device.given_layer_s.size(),
+                                       model.layers.size()));
+  }
+  return OkStatus();
+}
+
+Status CheckWorkload(const Workload& workload) {
+  RETURN_IF_ERROR(CheckRange("kv_tokens", workload.kv_tokens, 0, kMaxTokens));
+  RETURN_IF_ERROR(CheckRange("sessions", workload.sessions, 1, 1 << 20));
+  RETURN_IF_ERROR(CheckRange("prompt_tokens", workload.prompt_tokens, 1, kMaxTokens));
+  RETURN_IF_ERROR(CheckRange("output_tokens", workload.output_tokens, 0, kMaxTokens));
+  RETURN_IF_ERROR(CheckRange("prefill_chunk", workload.prefill_chunk, 1, kMaxTokens));
+  return CheckRange("step_token_budget", workload.step_token_budget, 1, 1 << 20);
+}
+
+Status CheckObjective(const Objective& objective) {
+  double sum = 0;
+  for (const double weight :
+       {objective.decode_weight, objective.period_weight, objective.first_token_weight}) {
+    if (!(weight >= 0) || weight > 1e9) {
+      return InvalidArgument(
+          fmt::format("a weight of the objective is {}: expected 0 to 1e9", weight));
     }
-    next = range.end;
+    sum += weight;
   }
-  if (next != problem.model.layers()) {
-    return InvalidArgument(
-        fmt::format("the split covers {} layers, the model has {}", next, problem.model.layers()));
+  return sum > 0 ? OkStatus() : InvalidArgument("all weights of the objective are 0");
+}
+
+Status CheckConstraints(const Constraints& constraints, int32_t devices) {
+  const auto known = [devices](int32_t device) { return device >= 0 && device < devices; };
+  const auto excluded = [&](int32_t device) {
+    return std::find(constraints.excluded.begin(), constraints.excluded.end(), device) !=
+           constraints.excluded.end();
+  };
+  for (const int32_t device : constraints.excluded) {
+    if (!known(device))
+      return InvalidArgument(fmt::format("excluded: there is no device {}", device));
+  }
+  std::vector<int32_t> wanted = constraints.required;
+  if (constraints.first != -1) wanted.push_back(constraints.first);
+  if (constraints.last != -1) wanted.push_back(constraints.last);
+  for (const int32_t device : wanted) {
+    if (!known(device)) return InvalidArgument(fmt::format("there is no device {}", device));
+    if (excluded(device)) {
+      return InvalidArgument(fmt::format("device {} is required and excluded", device));
+    }
   }
   return OkStatus();
 }
 
 }  // namespace
 
-Result<Plan> PlanForSplit(const PlanProblem& problem, const std::vector<StageRange>& ranges,
-                          const std::string& strategy) {
-  RETURN_IF_ERROR(CheckCover(problem, ranges));
-  const ModelShape& model = problem.model;
-  Plan plan{strategy, {}};
-  for (size_t i = 0; i < ranges.size(); ++i) {
-    const DeviceProfile& device = problem.devices[i];
-    PlannedStage stage;
-    stage.device = static_cast<int32_t>(i);
-    stage.layers = ranges[i];
-    int64_t read_bytes = 0;
-    for (int32_t layer = ranges[i].begin; layer < ranges[i].end; ++layer) {
-      stage.weight_bytes += model.layer_weight_bytes[static_cast<size_t>(layer)];
-      read_bytes += model.layer_token_bytes[static_cast<size_t>(layer)];
-    }
-    if (ranges[i].end == model.layers()) {
-      stage.weight_bytes += model.head_bytes;
-      read_bytes += model.head_bytes;
-    }
-    if (ranges[i].begin == 0) stage.weight_bytes += model.embedding_bytes;
-    stage.kv_bytes =
-        model.kv_bytes_per_layer_token * (ranges[i].end - ranges[i].begin) * problem.kv_tokens;
-    if (device.weight_bytes_per_s > 0) {
-      stage.decode_s = static_cast<double>(read_bytes) / device.weight_bytes_per_s;
-    }
-    const double needed =
-        static_cast<double>(stage.weight_bytes + stage.kv_bytes) * (1 + kMemoryMargin);
-    if (needed > static_cast<double>(device.memory_bytes)) {
-      return ResourceExhausted(fmt::format(
-          "{}: layers [{}, {}) need {:.0f} MiB with KV for {} tokens and margin, it has {:.0f} MiB",
-          device.name, ranges[i].begin, ranges[i].end, needed / (1 << 20), problem.kv_tokens,
-          static_cast<double>(device.memory_bytes) / (1 << 20)));
-    }
-    plan.stages.push_back(stage);
-  }
-  return plan;
+Status CheckProblem(const PlanProblem& problem) {
+  RETURN_IF_ERROR(CheckCluster(problem.cluster));
+  RETURN_IF_ERROR(CheckModel(problem.model, problem.cluster.devices));
+  RETURN_IF_ERROR(CheckWorkload(problem.workload));
+  RETURN_IF_ERROR(CheckObjective(problem.objective));
+  return CheckConstraints(problem.constraints, problem.cluster.device_count());
 }
 
 }  // namespace shoal

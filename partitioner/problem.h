@@ -1,67 +1,59 @@
-// What a plan is made from and what a plan is. Plain values with units; no I/O, clock or threads in
-// this folder.
+// What a plan is made from: a model, a cluster, what will be asked of them, what shall be best, and
+// what must hold.
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "partitioner/cluster.h"
+#include "partitioner/model_shape.h"
 
 namespace shoal {
 
-// Half-open range of layers is model/step's LayerRange elsewhere; the planner counts in its own
-// ints so that it depends on nothing but base.
-struct StageRange {
-  int32_t begin = 0;
-  int32_t end = 0;
+// What will be asked of the pipeline.
+struct Workload {
+  int64_t kv_tokens = 4096;     // that all sessions together may hold: memory is planned for these
+  int32_t sessions = 1;         // in flight at once; what throughput is predicted for
+  int32_t prompt_tokens = 512;  // of a typical request
+  int32_t output_tokens = 128;
+  int32_t prefill_chunk = 128;      // tokens of one prompt in one step
+  int32_t step_token_budget = 256;  // tokens of all slices of one step: working memory
 };
 
-// A device as it was measured.
-struct DeviceProfile {
-  std::string name;
-  double weight_bytes_per_s = 0;  // decode: how fast it streams weights through its kernels
-  int64_t memory_bytes = 0;       // that it may use for this model
+// What shall be small: the sum of three predictions, each in seconds, with these weights.
+struct Objective {
+  double decode_weight = 1;       // seconds from one token of a session to the next (TPOT)
+  double period_weight = 0;       // 1 / tokens per second of all `sessions` together
+  double first_token_weight = 0;  // seconds from a prompt's arrival to its first token (TTFT)
+
+  static Objective Latency() { return {1, 0, 0}; }
+  static Objective Throughput() { return {0, 1, 0}; }
+  static Objective FirstToken() { return {0, 0, 1}; }
 };
 
-// Costs of a model, by layer.
-struct ModelShape {
-  std::vector<int64_t> layer_weight_bytes;  // [layers] held by the stage that has the layer
-  std::vector<int64_t> layer_token_bytes;   // [layers] of those, read for each decoded token
-  int64_t embedding_bytes = 0;              // held by the first stage
-  int64_t head_bytes = 0;                   // held by the last stage, and read for each token
-  int64_t kv_bytes_per_layer_token = 0;
-  int64_t activation_bytes_per_token = 0;  // that travel between stages
-
-  int32_t layers() const { return static_cast<int32_t>(layer_weight_bytes.size()); }
+// What must hold of a plan. Devices by index.
+struct Constraints {
+  int32_t first = -1;             // holds the first stage; -1: any
+  int32_t last = -1;              // holds the last stage; may be `first`: then raw text and sampled
+                                  // tokens stay on it, and it may hold both ends of the pipeline
+  std::vector<int32_t> required;  // hold at least one layer
+  std::vector<int32_t> excluded;  // hold none
+  bool keep_order = false;        // stages in the order of the devices
 };
 
 struct PlanProblem {
   ModelShape model;
-  std::vector<DeviceProfile> devices;  // in the order of the pipeline; each gets at least one layer
-  int64_t kv_tokens = 0;               // that all sessions together may hold
+  Cluster cluster;
+  Workload workload;
+  Objective objective;
+  Constraints constraints;
 };
 
-struct PlannedStage {
-  int32_t device = 0;  // index into the problem's devices
-  StageRange layers;
-  int64_t weight_bytes = 0;
-  int64_t kv_bytes = 0;  // for the problem's kv_tokens
-  double decode_s = 0;   // predicted, per token, without links
-};
-
-struct Plan {
-  std::string strategy;
-  std::vector<PlannedStage> stages;  // contiguous, in order, covering every layer once
-};
-
-// A plan counts weights, KV and this margin for buffers (promise 4).
-constexpr double kMemoryMargin = 0.2;
-
-// Fills in the costs of a split, and checks it. Errors: ranges that are not contiguous, do not
-// cover [0, layers) or are empty; a count of ranges that is not the count of devices; a device
-// whose memory the stage exceeds (names the device, what it needs and what it has).
-Result<Plan> PlanForSplit(const PlanProblem& problem, const std::vector<StageRange>& ranges,
-                          const std::string& strategy);
+// Errors (kInvalidArgument): those of CheckCluster; no layers; negative sizes; sizes in total
+// beyond what an int64 holds; given_layer_s of another count than the layers; counts or weights of
+// the workload or the objective that are not positive where they must be; constraints that name a
+// device that does not exist or contradict each other.
+Status CheckProblem(const PlanProblem& problem);
 
 }  // namespace shoal

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "partitioner/cost_model.h"
 #include "partitioner/strategy.h"
 
 namespace shoal {
@@ -11,18 +12,27 @@ namespace shoal {
 namespace {
 
 // The most layers a device can hold, counting every layer as the largest one and the head and
-// embedding where they will lie. Conservative, so that PlanForSplit agrees.
+// embedding where they will lie. Conservative, so that EvaluatePlan agrees.
 int32_t LayerCapacity(const PlanProblem& problem, size_t device) {
-  const ModelShape& model = problem.model;
-  const int64_t largest =
-      *std::max_element(model.layer_weight_bytes.begin(), model.layer_weight_bytes.end());
-  double room = static_cast<double>(problem.devices[device].memory_bytes) / (1 + kMemoryMargin);
-  if (device == 0) room -= static_cast<double>(model.embedding_bytes);
-  if (device + 1 == problem.devices.size()) room -= static_cast<double>(model.head_bytes);
-  const double per_layer =
-      static_cast<double>(largest + model.kv_bytes_per_layer_token * problem.kv_tokens);
-  const double layers = per_layer > 0 ? std::floor(room / per_layer) : model.layers();
-  return static_cast<int32_t>(std::clamp(layers, 0.0, static_cast<double>(model.layers())));
+  const int32_t layers = problem.model.layer_count();
+  int64_t largest = 0;
+  for (int32_t i = 0; i < layers; ++i) {
+    const StageMemory memory = MemoryOf(problem, {i, i + 1});
+    int64_t bytes = memory.weight_bytes + memory.kv_bytes;
+    if (i == 0) bytes -= ResidentBytes(problem.model.embedding);
+    if (i + 1 == layers) bytes -= ResidentBytes(problem.model.head);
+    largest = std::max(largest, bytes);
+  }
+  double room =
+      static_cast<double>(problem.cluster.devices[device].memory_bytes) / (1 + kMemoryMargin) -
+      static_cast<double>(MemoryOf(problem, {0, 0}).buffer_bytes);
+  if (device == 0) room -= static_cast<double>(ResidentBytes(problem.model.embedding));
+  if (device + 1 == problem.cluster.devices.size()) {
+    room -= static_cast<double>(ResidentBytes(problem.model.head));
+  }
+  if (largest == 0) return layers;
+  return static_cast<int32_t>(std::clamp(std::floor(room / static_cast<double>(largest)), 0.0,
+                                         static_cast<double>(layers)));
 }
 
 // Index of the device that gets the next layer: the one furthest below its exact share, or, where
@@ -45,53 +55,59 @@ int NextToGrow(const std::vector<double>& share, const std::vector<int32_t>& cou
   return best;
 }
 
+// Decode speed of each device over the whole model, relative to the sum of all.
+std::vector<double> Shares(const PlanProblem& problem) {
+  const StepCosts costs(problem, DecodeStep(problem.workload));
+  constexpr double kLeastS = 1e-12;
+  std::vector<double> speeds;
+  for (int32_t i = 0; i < problem.cluster.device_count(); ++i) {
+    const double all_s = costs.layers_s(i, {0, problem.model.layer_count()});
+    speeds.push_back(1 / std::max(all_s, kLeastS));
+  }
+  const double total = std::accumulate(speeds.begin(), speeds.end(), 0.0);
+  for (double& speed : speeds) speed /= total;
+  return speeds;
+}
+
 class SpeedProportional final : public Strategy {
  public:
   std::string_view name() const override { return "speed-proportional"; }
+  std::string_view description() const override {
+    return "every device gets layers in proportion to its measured speed, capped by memory";
+  }
 
   Result<Plan> Place(const PlanProblem& problem) const override {
-    const size_t devices = problem.devices.size();
-    const int32_t layers = problem.model.layers();
-    if (devices == 0) return InvalidArgument("there are no devices");
+    RETURN_IF_ERROR(CheckProblem(problem));
+    const size_t devices = problem.cluster.devices.size();
+    const int32_t layers = problem.model.layer_count();
     if (static_cast<size_t>(layers) < devices) {
       return InvalidArgument(fmt::format(
           "{} devices cannot share {} layers: each needs at least one", devices, layers));
     }
-    double fastest = 0;
-    for (const DeviceProfile& device : problem.devices) {
-      if (!(device.weight_bytes_per_s > 0) || !std::isfinite(device.weight_bytes_per_s)) {
-        return InvalidArgument(fmt::format("{}: a speed of {} bytes/s is not positive", device.name,
-                                           device.weight_bytes_per_s));
-      }
-      fastest = std::max(fastest, device.weight_bytes_per_s);
-    }
-    double total = 0;  // in units of the fastest, so that no sum is infinite
-    for (const DeviceProfile& device : problem.devices) {
-      total += device.weight_bytes_per_s / fastest;
-    }
-    std::vector<double> share(devices);
+    std::vector<double> share = Shares(problem);
+    for (double& part : share) part *= layers;
     std::vector<int32_t> capacity(devices);
     std::vector<int32_t> count(devices, 1);
     for (size_t i = 0; i < devices; ++i) {
-      share[i] = layers * (problem.devices[i].weight_bytes_per_s / fastest) / total;
       capacity[i] =
-          std::max(1, LayerCapacity(problem, i));  // PlanForSplit refuses what is too much
+          std::max(1, LayerCapacity(problem, i));  // EvaluatePlan refuses what is too much
     }
     for (auto placed = static_cast<int32_t>(devices); placed < layers; ++placed) {
       const int next = NextToGrow(share, count, capacity);
       if (next < 0) {
         return ResourceExhausted(
             fmt::format("the devices' memory has room for {} of {} layers with KV for {} tokens",
-                        placed, layers, problem.kv_tokens));
+                        placed, layers, problem.workload.kv_tokens));
       }
       ++count[static_cast<size_t>(next)];
     }
-    std::vector<StageRange> ranges;
+    std::vector<Placement> placements;
     for (int32_t begin = 0; const int32_t size : count) {
-      ranges.push_back({begin, begin + size});
+      placements.push_back(
+          {static_cast<int32_t>(placements.size()), StageRange{begin, begin + size}});
       begin += size;
     }
-    return PlanForSplit(problem, ranges, std::string(name()));
+    return EvaluatePlan(problem, placements, std::string(name()));
   }
 };
 

@@ -4,9 +4,10 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
-#include "partitioner/problem.h"
+#include "partitioner/plan.h"
 
 namespace shoal {
 
@@ -14,14 +15,22 @@ class Strategy {
  public:
   virtual ~Strategy() = default;
   virtual std::string_view name() const = 0;
-  // Errors: kInvalidArgument (no devices, more devices than layers, a speed that is not positive),
-  // kResourceExhausted (no split of this kind fits; names what is missing).
+  // One line for help texts: what it does and where it is from.
+  virtual std::string_view description() const = 0;
+  // Errors: those of CheckProblem, and kResourceExhausted (no placement of this kind fits: names
+  // what is missing). What it returns has passed EvaluatePlan.
   virtual Result<Plan> Place(const PlanProblem& problem) const = 0;
 };
 
-// Contiguous split in proportion to measured speed, capped by memory: each device gets its share of
-// the layers (largest remainders first, at least one), and what exceeds a device's memory moves to
-// those that still have room, fastest first. Equal devices get equal numbers of layers.
+// Contiguous split in proportion to measured decode speed, capped by memory: each device, in the
+// given order, gets its share of the layers (largest remainders first, at least one), and what
+// exceeds a device's memory moves to those that still have room, fastest first. Equal devices get
+// equal numbers of layers.
 std::unique_ptr<Strategy> MakeSpeedProportional();
+
+// All of them, in the order of help texts.
+std::vector<std::unique_ptr<Strategy>> AllStrategies();
+// Errors: kInvalidArgument (lists the names there are).
+Result<std::unique_ptr<Strategy>> MakeStrategy(std::string_view name);
 
 }  // namespace shoal

@@ -123,10 +123,8 @@ Result<BenchReport> MeasureBench(const BenchPlan& plan, const Progress& progress
   for (const int threads : plan.threads) {
     ASSIGN_OR_RETURN(const std::unique_ptr<ModelSession> session,
                      ModelSession::Open(OptionsOf(plan, threads), progress));
-    const std::vector<int64_t>& layers = session->shape().layer_token_bytes;
-    report.weight_bytes_per_token =
-        std::accumulate(layers.begin(), layers.end(), session->shape().head_bytes);
-    ASSIGN_OR_RETURN(report.macs_per_token, ReadMacsPerToken(session->file()));
+    report.weight_bytes_per_token = BytesPerToken(session->shape());
+    report.macs_per_token = MacsPerToken(session->shape());
     ASSIGN_OR_RETURN(std::vector<BenchResult> results,
                      MeasureThreads(*session, plan, session->options().threads, progress));
     std::move(results.begin(), results.end(), std::back_inserter(report.results));

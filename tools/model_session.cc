@@ -116,10 +116,10 @@ Status ModelSession::FillDefaults() {
   const size_t nodes = std::max(options_.nodes.size(), static_cast<size_t>(options_.local_nodes));
   if (!options_.split.empty()) {
     const int64_t sum = std::accumulate(options_.split.begin(), options_.split.end(), int64_t{0});
-    if (options_.split.size() != nodes || sum != shape_.layers()) {
+    if (options_.split.size() != nodes || sum != shape_.layer_count()) {
       return InvalidArgument(
           fmt::format("--split: {} parts with {} layers in all; there are {} nodes and {} layers",
-                      options_.split.size(), sum, nodes, shape_.layers()));
+                      options_.split.size(), sum, nodes, shape_.layer_count()));
     }
   }
   for (auto node = options_.nodes.begin(); node != options_.nodes.end(); ++node) {
@@ -127,9 +127,9 @@ Status ModelSession::FillDefaults() {
       return InvalidArgument(fmt::format("--node {} is given twice", *node));
     }
   }
-  if (nodes > static_cast<size_t>(shape_.layers())) {
+  if (nodes > static_cast<size_t>(shape_.layer_count())) {
     return InvalidArgument(fmt::format("{} nodes cannot share {} layers: each needs at least one",
-                                       nodes, shape_.layers()));
+                                       nodes, shape_.layer_count()));
   }
   if (options_.prefill_chunk == 0) {
     options_.prefill_chunk = nodes > 1 ? kChunkOverNodes : kChunkInProcess;
@@ -209,8 +209,8 @@ std::optional<Plan> ModelSession::plan() const {
 std::string ModelSession::DescribeStages() const {
   const std::optional<Plan> plan = this->plan();
   if (!plan) {
-    return fmt::format("1 process, {} layers, {} threads, {}\n", shape_.layers(), options_.threads,
-                       kernels::IsaName(isa_));
+    return fmt::format("1 process, {} layers, {} threads, {}\n", shape_.layer_count(),
+                       options_.threads, kernels::IsaName(isa_));
   }
   const std::vector<NodeDescription> nodes = mesh_->descriptions();
   std::string text;

@@ -20,6 +20,7 @@ constexpr int kMostBackoffMs = 2000;
 constexpr int kPollMs = 200;  // how soon a request to stop is noticed
 // A user who waits for the first answer learns after this many attempts that a node is not there.
 constexpr int kMostFirstAttempts = 2;
+constexpr double kAssumedBytesPerS = 1e9;  // of links: they are not measured
 
 // Epochs follow the wall clock, so that a coordinator that starts again, or takes nodes back from
 // another one, is ahead of what they have seen.
@@ -159,25 +160,32 @@ Result<Plan> Mesh::MakePlan(const std::vector<NodeDescription>& descriptions) co
     double& best = best_speed[description.host_id];
     best = std::max(best, description.weight_bytes_per_s);
   }
-  PlanProblem problem;
-  problem.model = options_.shape;
-  problem.kv_tokens = options_.kv_tokens;
+  std::vector<DeviceProfile> devices;
   for (size_t i = 0; i < descriptions.size(); ++i) {
     const NodeDescription& description = descriptions[i];
     DeviceProfile device;
     device.name = options_.nodes[i].name;
     device.memory_bytes = description.memory_bytes / on_host[description.host_id];
-    device.weight_bytes_per_s = best_speed[description.host_id];
-    problem.devices.push_back(std::move(device));
+    device.speeds = {{"*", {{1, best_speed[description.host_id]}}}};
+    devices.push_back(std::move(device));
   }
+  PlanProblem problem;
+  problem.model = options_.shape;
+  problem.workload.kv_tokens = options_.kv_tokens;
+  problem.cluster = UniformCluster(std::move(devices), {.bytes_per_s = kAssumedBytesPerS});
   if (options_.split.empty()) return MakeSpeedProportional()->Place(problem);
-  std::vector<StageRange> ranges;
-  int32_t begin = 0;
-  for (const int32_t layers : options_.split) {
-    ranges.push_back({begin, begin + layers});
+  RETURN_IF_ERROR(CheckProblem(problem));
+  std::vector<Placement> placements;
+  for (int32_t begin = 0; const int32_t layers : options_.split) {
+    const auto device = static_cast<int32_t>(placements.size());
+    placements.push_back({device, StageRange{begin, begin + layers}});
     begin += layers;
   }
-  return PlanForSplit(problem, ranges, "given");
+  if (placements.size() != descriptions.size()) {
+    return InvalidArgument(fmt::format("the split has {} parts, there are {} devices",
+                                       placements.size(), descriptions.size()));
+  }
+  return EvaluatePlan(problem, placements, "given");
 }
 
 }  // namespace shoal

@@ -17,7 +17,7 @@
 #include "base/result.h"
 #include "coordinator/engine.h"
 #include "coordinator/service/remote_pipeline.h"
-#include "partitioner/problem.h"
+#include "partitioner/plan.h"
 
 namespace shoal {
 

@@ -18,7 +18,7 @@
 #include "coordinator/pipeline.h"
 #include "coordinator/service/node_link.h"
 #include "net/link_client.h"
-#include "partitioner/problem.h"
+#include "partitioner/plan.h"
 
 namespace shoal {
 

@@ -16,6 +16,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 // Everything ReadModelShape asks for, without tensors: 3 layers, 64 wide, 4 heads.
 GgufBuilder Metadata() {
@@ -54,11 +56,23 @@ TEST(ModelShape, CountsTheBytesOfEachLayer) {
   builder.AddTensor("output.weight", TensorType::kF16, {64, 10});
   const Result<ModelShape> shape = Read(builder);
   ASSERT_TRUE(shape.ok()) << shape.error().message;
-  EXPECT_THAT(shape->layer_weight_bytes, ElementsAre(256 + 72, 256, 384));
-  EXPECT_EQ(shape->embedding_bytes, 2560);
-  EXPECT_EQ(shape->head_bytes, 1280);
-  EXPECT_EQ(shape->kv_bytes_per_layer_token, 2 * 2 * 16 * 2);  // k and v, heads, width, f16
-  EXPECT_EQ(shape->activation_bytes_per_token, 256);
+  ASSERT_EQ(shape->layer_count(), 3);
+  // Q4_0 has 18 bytes for 32 values.
+  EXPECT_THAT(shape->layers[0].weights, UnorderedElementsAre(WeightGroup{"F32", 256, 64, 1},
+                                                             WeightGroup{"Q4_0", 72, 128, 1}));
+  EXPECT_EQ(shape->layers[0].elementwise_values, (64 + 1) + (64 + 2));  // inputs and outputs
+  EXPECT_THAT(shape->layers[1].weights, IsEmpty());
+  EXPECT_EQ(shape->layers[1].vector_bytes, 256);
+  EXPECT_THAT(shape->layers[2].weights, ElementsAre(WeightGroup{"F16", 384, 192, 1}));
+  EXPECT_THAT(shape->embedding, ElementsAre(WeightGroup{"F32", 2560, 640, 1}));
+  EXPECT_THAT(shape->head, ElementsAre(WeightGroup{"F16", 1280, 640, 1}));
+  for (const LayerShape& layer : shape->layers) {
+    EXPECT_EQ(layer.kv_bytes_per_token, 2 * 2 * 16 * 2);       // k and v, heads, width, f16
+    EXPECT_EQ(layer.attention_macs_per_position, 2 * 4 * 16);  // with k and with v, heads, width
+    EXPECT_EQ(layer.activation_bytes, 256);
+  }
+  EXPECT_EQ(BytesPerToken(*shape), 256 + 72 + 256 + 384 + 1280);
+  EXPECT_EQ(MacsPerToken(*shape), 64 + 128 + 192 + 640);
 }
 
 TEST(ModelShape, ATokenReadsTheExpertsItUses) {
@@ -70,8 +84,10 @@ TEST(ModelShape, ATokenReadsTheExpertsItUses) {
   builder.AddTensor("blk.1.ffn_up_exps.weight", TensorType::kF16, {64, 2, 4});
   const Result<ModelShape> shape = Read(builder);
   ASSERT_TRUE(shape.ok()) << shape.error().message;
-  EXPECT_THAT(shape->layer_weight_bytes, ElementsAre(256 + 72, 256 + 1024 + 1024, 384));
-  EXPECT_THAT(shape->layer_token_bytes, ElementsAre(256 + 72, 256 + 1024 + 256, 384));
+  EXPECT_THAT(shape->layers[1].weights,
+              UnorderedElementsAre(WeightGroup{"F32", 1024, 256, 1},
+                                   WeightGroup{"F16", 1024, 512, 1, 4, 1}));
+  EXPECT_EQ(BytesPerToken(shape->layers[1].weights), 1024 + 256);
 }
 
 TEST(ModelShape, RefusesMoreUsedExpertsThanThereAre) {
@@ -86,16 +102,17 @@ TEST(ModelShape, ATiedHeadWeighsWhatTheEmbeddingWeighs) {
   AddTensors(builder);
   const Result<ModelShape> shape = Read(builder);
   ASSERT_TRUE(shape.ok());
-  EXPECT_EQ(shape->head_bytes, 2560);
+  EXPECT_EQ(shape->head, shape->embedding);
+  EXPECT_EQ(ResidentBytes(shape->head), 2560);
 }
 
 TEST(ModelShape, KvBytesFollowTheHeadsTheirWidthAndTheType) {
-  EXPECT_EQ(Read(Metadata())->kv_bytes_per_layer_token, 2 * 4 * 16 * 2);
-  EXPECT_EQ(Read(Metadata(), TensorType::kF32)->kv_bytes_per_layer_token, 2 * 4 * 16 * 4);
-  EXPECT_EQ(Read(Metadata(), TensorType::kQ8_0)->kv_bytes_per_layer_token, 2 * 4 * (16 + 2));
+  EXPECT_EQ(Read(Metadata())->layers[0].kv_bytes_per_token, 2 * 4 * 16 * 2);
+  EXPECT_EQ(Read(Metadata(), TensorType::kF32)->layers[0].kv_bytes_per_token, 2 * 4 * 16 * 4);
+  EXPECT_EQ(Read(Metadata(), TensorType::kQ8_0)->layers[0].kv_bytes_per_token, 2 * 4 * (16 + 2));
   GgufBuilder wide = Metadata();
   wide.AddUint32("llama.attention.key_length", 128);
-  EXPECT_EQ(Read(wide)->kv_bytes_per_layer_token, 2 * 4 * 128 * 2);
+  EXPECT_EQ(Read(wide)->layers[0].kv_bytes_per_token, 2 * 4 * 128 * 2);
 }
 
 TEST(ModelShape, NamesTheKeyThatIsMissing) {

@@ -1,6 +1,6 @@
 // Proves what a split is charged with, and that a split which is not one is refused with the two
 // values that disagree: by hand-counted examples.
-#include "partitioner/problem.h"
+#include "partitioner/plan.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,29 +15,53 @@ using ::testing::HasSubstr;
 
 constexpr int64_t kMiB = 1 << 20;
 
-// Four layers of 10, 20, 30 and 40 MiB on two devices.
+DeviceProfile Device(const std::string& name, double bytes_per_s) {
+  DeviceProfile device;
+  device.name = name;
+  device.memory_bytes = 1000 * kMiB;
+  device.speeds = {{"*", {{1, bytes_per_s}}}};
+  return device;
+}
+
+std::vector<WeightGroup> Weights(int64_t bytes) { return {{"Q4_0", bytes, 2 * bytes, 1}}; }
+
+// Four layers of 10, 20, 30 and 40 MiB on two devices, with links that cost nothing to speak of.
 PlanProblem SmallProblem() {
   PlanProblem problem;
-  problem.model.layer_weight_bytes = {10 * kMiB, 20 * kMiB, 30 * kMiB, 40 * kMiB};
-  problem.model.layer_token_bytes = problem.model.layer_weight_bytes;
-  problem.model.embedding_bytes = 5 * kMiB;
-  problem.model.head_bytes = 7 * kMiB;
-  problem.model.kv_bytes_per_layer_token = 1024;
-  problem.kv_tokens = 1024;  // 1 MiB for each layer
-  problem.devices = {{"desk", 100.0 * kMiB, 1000 * kMiB}, {"phone", 10.0 * kMiB, 1000 * kMiB}};
+  for (const int64_t bytes : {10 * kMiB, 20 * kMiB, 30 * kMiB, 40 * kMiB}) {
+    LayerShape layer;
+    layer.weights = Weights(bytes);
+    layer.kv_bytes_per_token = 1024;
+    problem.model.layers.push_back(layer);
+  }
+  problem.model.embedding = Weights(5 * kMiB);
+  problem.model.head = Weights(7 * kMiB);
+  problem.workload.kv_tokens = 1024;  // 1 MiB for each layer
+  problem.cluster = UniformCluster({Device("desk", 100.0 * kMiB), Device("phone", 10.0 * kMiB)},
+                                   {.bytes_per_s = 1e12});
   return problem;
+}
+
+// Parts of these layers on the devices in their order.
+Result<Plan> PlanFor(const PlanProblem& problem, const std::vector<StageRange>& ranges) {
+  RETURN_IF_ERROR(CheckProblem(problem));
+  std::vector<Placement> placements;
+  for (const StageRange& range : ranges) {
+    placements.push_back({static_cast<int32_t>(placements.size()), range});
+  }
+  return EvaluatePlan(problem, placements, "by hand");
 }
 
 void ExpectRefused(const PlanProblem& problem, const std::vector<StageRange>& ranges,
                    ErrorCode code, const std::vector<std::string>& named) {
-  const Result<Plan> plan = PlanForSplit(problem, ranges, "test");
+  const Result<Plan> plan = PlanFor(problem, ranges);
   ASSERT_FALSE(plan.ok());
   EXPECT_EQ(plan.error().code, code);
   for (const std::string& part : named) EXPECT_THAT(plan.error().message, HasSubstr(part));
 }
 
-TEST(PlanForSplit, ChargesEachStageWithWhatItHoldsAndReads) {
-  const Result<Plan> plan = PlanForSplit(SmallProblem(), {{0, 3}, {3, 4}}, "by hand");
+TEST(EvaluatePlan, ChargesEachStageWithWhatItHoldsAndReads) {
+  const Result<Plan> plan = PlanFor(SmallProblem(), {{0, 3}, {3, 4}});
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->strategy, "by hand");
   ASSERT_EQ(plan->stages.size(), 2U);
@@ -55,30 +79,32 @@ TEST(PlanForSplit, ChargesEachStageWithWhatItHoldsAndReads) {
   EXPECT_DOUBLE_EQ(last.decode_s, 4.7);
 }
 
-TEST(PlanForSplit, HoldsAllExpertsButReadsThoseOfAToken) {
+TEST(EvaluatePlan, HoldsAllExpertsButReadsThoseOfAToken) {
   PlanProblem problem = SmallProblem();
-  problem.model.layer_token_bytes = {1 * kMiB, 2 * kMiB, 3 * kMiB, 4 * kMiB};
-  const Result<Plan> plan = PlanForSplit(problem, {{0, 3}, {3, 4}}, "experts");
+  for (LayerShape& layer : problem.model.layers) {
+    layer.weights[0].experts = 10;
+    layer.weights[0].experts_used = 1;
+  }
+  const Result<Plan> plan = PlanFor(problem, {{0, 3}, {3, 4}});
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->stages[0].weight_bytes, 65 * kMiB);
   EXPECT_DOUBLE_EQ(plan->stages[0].decode_s, 0.06);
   EXPECT_DOUBLE_EQ(plan->stages[1].decode_s, 1.1);
 }
 
-TEST(PlanForSplit, OneDeviceHoldsEverything) {
+TEST(EvaluatePlan, OneDeviceHoldsEverything) {
   PlanProblem problem = SmallProblem();
-  problem.devices.pop_back();
-  const Result<Plan> plan = PlanForSplit(problem, {{0, 4}}, "one");
+  problem.cluster = UniformCluster({Device("desk", 100.0 * kMiB)}, {.bytes_per_s = 1e12});
+  const Result<Plan> plan = PlanFor(problem, {{0, 4}});
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->stages[0].weight_bytes, 112 * kMiB);
   EXPECT_DOUBLE_EQ(plan->stages[0].decode_s, 1.07);
 }
 
-TEST(PlanForSplit, RefusesRangesThatAreNoSplitAndNamesThem) {
+TEST(EvaluatePlan, RefusesRangesThatAreNoSplitAndNamesThem) {
   const PlanProblem problem = SmallProblem();
   const auto bad = ErrorCode::kInvalidArgument;
-  ExpectRefused(problem, {{0, 4}}, bad, {"1 parts", "2 devices"});
-  ExpectRefused(problem, {}, bad, {"0 parts"});
+  ExpectRefused(problem, {}, bad, {"no parts"});
   ExpectRefused(problem, {{0, 2}, {3, 4}}, bad, {"[3, 4)", "layer 2"});  // a gap
   ExpectRefused(problem, {{0, 2}, {1, 4}}, bad, {"[1, 4)", "layer 2"});  // an overlap
   ExpectRefused(problem, {{1, 2}, {2, 4}}, bad, {"[1, 2)", "layer 0"});
@@ -88,14 +114,14 @@ TEST(PlanForSplit, RefusesRangesThatAreNoSplitAndNamesThem) {
 }
 
 // The margin is a fifth: 30 + 5 + 2 MiB need 44.4 MiB.
-TEST(PlanForSplit, RefusesWhatADeviceCannotHoldAndNamesBoth) {
+TEST(EvaluatePlan, RefusesWhatADeviceCannotHoldAndNamesBoth) {
   PlanProblem problem = SmallProblem();
-  problem.devices[0].memory_bytes = 45 * kMiB;
-  EXPECT_TRUE(PlanForSplit(problem, {{0, 2}, {2, 4}}, "test").ok());
-  problem.devices[0].memory_bytes = 44 * kMiB;
+  problem.cluster.devices[0].memory_bytes = 45 * kMiB;
+  EXPECT_TRUE(PlanFor(problem, {{0, 2}, {2, 4}}).ok());
+  problem.cluster.devices[0].memory_bytes = 44 * kMiB;
   ExpectRefused(problem, {{0, 2}, {2, 4}}, ErrorCode::kResourceExhausted,
                 {"desk", "[0, 2)", "44 MiB", "1024 tokens"});
-  problem.devices[0].memory_bytes = 20 * kMiB;
+  problem.cluster.devices[0].memory_bytes = 20 * kMiB;
   ExpectRefused(problem, {{0, 2}, {2, 4}}, ErrorCode::kResourceExhausted,
                 {"need 44 MiB", "has 20 MiB"});
 }
