@@ -5,8 +5,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,7 +93,7 @@ class Child {
 
   // Blocks until the child has ended by itself, or the time is over (false). It is not reaped.
   bool WaitEnded(Clock::time_point deadline) const {
-    const Descriptor process(::pidfd_open(pid_, 0));
+    const Descriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
     pollfd wait{process.get(), POLLIN, 0};
     int ready = 0;
     do {
