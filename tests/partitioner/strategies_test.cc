@@ -72,6 +72,12 @@ TEST(Even, SharesLayersWithoutLookingAtDevices) {
   EXPECT_THAT(full.error().message, HasSubstr("device 0"));
 }
 
+TEST(Even, ADeviceThatHoldsBothEndsGetsNoMoreThanAnother) {
+  PlanProblem problem = Problem(12, {{}, {}, {}});
+  problem.constraints.first = problem.constraints.last = 1;
+  EXPECT_THAT(Shown(MakeEven()->Place(problem)), ElementsAre("1:4", "0:4", "2:3", "1:1"));
+}
+
 TEST(MemoryProportional, FollowsMemory) {
   EXPECT_THAT(Shown(MakeMemoryProportional()->Place(Problem(12, {{1, 10}, {1, 20}, {1, 30}}))),
               ElementsAre("0:2", "1:4", "2:6"));
