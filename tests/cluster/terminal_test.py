@@ -96,6 +96,15 @@ class Pipes(ShoalTestCase):
     def test_chat_without_input(self):
         self.assertEqual(self.output_of("run", self.model), "")
 
+    def test_a_long_chat_forgets_its_beginning(self):
+        lines = "".join(f"Say the number {i}.\n" for i in range(8))
+        done = self.run_shoal("run", self.model, "-c", 128, "--max-tokens", 16, *GREEDY, stdin=lines)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("the oldest question is forgotten", done.stderr)
+        prompts = [int(found[1]) for found in STATS.finditer(done.stderr)]
+        self.assertEqual(len(prompts), 8)
+        self.assertLessEqual(max(prompts), 128 - 16)
+
     def test_chat_that_fails(self):
         done = self.run_shoal("run", self.model, "-c", 64, stdin="word " * 100 + "\nHello\n")
         self.assertEqual((done.returncode, done.stdout), (1, ""))
