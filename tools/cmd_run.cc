@@ -221,6 +221,10 @@ void PrintStats(const GenerationStats& stats, bool stages) {
   fmt::print(stderr, "[prefill {} tokens, {:.0f} tokens/s; decode {} tokens, {:.1f} tokens/s]\n",
              stats.prompt_tokens, PerSecond(stats.prompt_tokens, stats.prefill_ns),
              stats.answer_tokens, PerSecond(decoded, stats.decode_ns));
+  if (stats.replays > 0) {
+    fmt::print(stderr, "[went on after losing a node: {} time{}]\n", stats.replays,
+               stats.replays == 1 ? "" : "s");
+  }
   if (!stages) return;
   const int64_t total_ns = stats.prefill_ns + stats.decode_ns;
   for (size_t i = 0; i < stats.stage_compute_ns.size(); ++i) {

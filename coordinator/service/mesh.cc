@@ -104,7 +104,9 @@ void Mesh::SupervisorThreadMain() {
     if (pipeline.ok()) {
       backoff_ms = kFirstBackoffMs;
       Serve(*pipeline);
+      attempts_ = 0;
     } else {
+      ++attempts_;
       AfterFailure(pipeline.error());
       backoff_ms = std::min(2 * backoff_ms, kMostBackoffMs);
     }
@@ -139,6 +141,10 @@ void Mesh::Serve(const std::shared_ptr<RemotePipeline>& pipeline) {
   if (loss_->node >= 0) members_.OnLoss(loss_->node, lost_at_ns_);
   spdlog::warn("epoch {}: {}", epoch.value, loss_->error.message);
   engine_.OnLost(epoch, loss_->error);
+  if (const int32_t waiting = engine_.status().queued; waiting > 0) {
+    spdlog::warn("{} request{} for the nodes that are left", waiting,
+                 waiting == 1 ? " waits" : "s wait");
+  }
   Announce(loss_->error);
 }
 
@@ -206,6 +212,8 @@ Result<Mesh::AskedNodes> Mesh::AskEveryone() {
   std::vector<int32_t> everyone(options_.nodes.size());
   std::iota(everyone.begin(), everyone.end(), 0);
   if (loss_) {
+    // The one that was just lost would keep the others waiting.
+    if (attempts_ == 0 && everyone.size() > 1) std::erase(everyone, loss_->node);
     AskedNodes asked = Ask(everyone, kQuick);
     Note(asked);
     return asked;

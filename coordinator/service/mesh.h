@@ -87,6 +87,7 @@ class Mesh {
   int64_t served_since_ns_ = 0;
   std::optional<PipelineLoss> loss_;  // since which nothing serves; none: nothing served so far
   int64_t lost_at_ns_ = 0;
+  int attempts_ = 0;  // since then, that failed
 
   mutable std::mutex mutex_;  // guards everything below
   std::condition_variable changed_;
