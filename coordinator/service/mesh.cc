@@ -140,6 +140,7 @@ void Mesh::Serve(const std::shared_ptr<RemotePipeline>& pipeline) {
   lost_at_ns_ = clock_.NowNs();
   if (loss_->node >= 0) members_.OnLoss(loss_->node, lost_at_ns_);
   spdlog::warn("epoch {}: {}", epoch.value, loss_->error.message);
+  pipeline->Cancel();  // the engine may be waiting for a stage that reads no more
   engine_.OnLost(epoch, loss_->error);
   if (const int32_t waiting = engine_.status().queued; waiting > 0) {
     spdlog::warn("{} request{} for the nodes that are left", waiting,

@@ -124,7 +124,7 @@ void RemotePipeline::Lose(Error error, int32_t node) {
   changed_.notify_all();
 }
 
-void RemotePipeline::CancelAll() {
+void RemotePipeline::Cancel() {
   {
     const std::lock_guard lock(mutex_);
     if (!lost_) lost_ = PipelineLoss{Cancelled("the pipeline is being taken down")};
@@ -136,7 +136,7 @@ void RemotePipeline::CancelAll() {
 }
 
 RemotePipeline::~RemotePipeline() {
-  CancelAll();
+  Cancel();
   if (heartbeat_thread_.joinable()) heartbeat_thread_.join();
   if (result_thread_.joinable()) result_thread_.join();
   nodes_.clear();  // joins the watch threads, which call Lose

@@ -49,6 +49,10 @@ class RemotePipeline final : public Pipeline {
   void Start(PipelineListener& listener);
   Status Submit(Step step) override;
 
+  // Makes a Submit that is blocked by a stage that reads no more, and all later ones, fail. Any
+  // thread.
+  void Cancel();
+
   // Blocks until the pipeline is lost, or for `timeout_ms`; nothing if it still works.
   std::optional<PipelineLoss> WaitLost(int timeout_ms);
 
@@ -63,7 +67,6 @@ class RemotePipeline final : public Pipeline {
   NodeLink& node_of(size_t stage);
   LinkTarget TargetOf(size_t stage);
   void Lose(Error error, int32_t node);
-  void CancelAll();
   void ResultThreadMain(PipelineListener& listener);
   void HeartbeatThreadMain();
 

@@ -112,6 +112,16 @@ class NodeLoss(ShoalTestCase):
                 self.wait_for_all()
                 self.assertEqual(self.server.process.nodes()[node], pid)
 
+    def test_a_stopped_node_that_leaves_another_stuck(self):
+        """Chunks of a long prompt fill the link to the stopped node: the one before it is stuck sending,
+        and has to take part in the next plan all the same."""
+        expected = self.answer(LONG_PROMPT)
+        pid = self.server.process.nodes()["local-1"]
+        got = self.answer(LONG_PROMPT, 0, lambda: os.kill(pid, signal.SIGSTOP))
+        self.assertEqual(got, expected)
+        self.assertNotIn("still computing", self.server.process.errors())
+        os.kill(pid, signal.SIGCONT)
+
     def test_one_loss_after_the_other(self):
         expected = self.answer()
         lost = []
