@@ -57,8 +57,13 @@ class NodeLink {
   const MeshNode& node() const { return node_; }
   std::string label() const;  // "node NAME at ADDRESS", for messages
 
-  // Waits a few seconds for the node to come up. Changes nothing on the node.
-  Result<NodeDescription> Describe();
+  // How long to wait for the node to come up, and for its answer.
+  struct Patience {
+    int connect_ms = 3000;
+    int answer_ms = 20'000;  // includes the node's measurement of itself
+  };
+  // Changes nothing on the node.
+  Result<NodeDescription> Describe(Patience patience);
   // Blocks until the shard is loaded; `progress(done, total)` is called several times a second.
   Status Prepare(const ShardOrder& order, const std::function<void(int64_t, int64_t)>& progress);
   Status ConnectTo(const LinkTarget& next);
