@@ -67,7 +67,7 @@ LinkProfile ProfileOf(const LinkMeasurement& link, double bytes_per_s) {
 Status ClusterMeasurement::DescribeAll() {
   for (const MeshNode& node : options_.nodes) {
     links_.push_back(std::make_unique<NodeLink>(node, clock_));
-    ASSIGN_OR_RETURN(NodeDescription description, links_.back()->Describe());
+    ASSIGN_OR_RETURN(NodeDescription description, links_.back()->Describe(NodeLink::Patience{}));
     described_.push_back(std::move(description));
   }
   cluster_ = UniformCluster(std::vector<DeviceProfile>(links_.size()), {.usable = false});

@@ -16,9 +16,7 @@ namespace {
 // Loading is bounded by the disk, so it gets long; a dead node is noticed by keep-alive well
 // before.
 constexpr int kPrepareTimeoutMs = 30 * 60 * 1000;
-constexpr int kConnectTimeoutMs = 3000;
 constexpr int kProfileTimeoutMs = 5 * 60 * 1000;  // seconds, but of a slow or busy device
-constexpr int kDescribeTimeoutMs = 20'000;        // includes the node's measurement of itself
 
 }  // namespace
 
@@ -59,13 +57,14 @@ std::unique_ptr<grpc::ClientContext> NodeLink::MakeContext(int timeout_ms) {
   return context;
 }
 
-Result<NodeDescription> NodeLink::Describe() {
-  const auto wait = std::chrono::system_clock::now() + std::chrono::milliseconds(kConnectTimeoutMs);
+Result<NodeDescription> NodeLink::Describe(Patience patience) {
+  const auto wait =
+      std::chrono::system_clock::now() + std::chrono::milliseconds(patience.connect_ms);
   if (!channel_->WaitForConnected(wait)) {
-    return Unavailable(
-        fmt::format("{}: no connection within {} ms; is it running?", label(), kConnectTimeoutMs));
+    return Unavailable(fmt::format("{}: no connection within {} ms; is it running?", label(),
+                                   patience.connect_ms));
   }
-  const auto context = MakeContext(kDescribeTimeoutMs);
+  const auto context = MakeContext(patience.answer_ms);
   v1::DescribeRequest request;
   request.set_protocol_version(kProtocolVersion);
   request.set_build(BuildId());

@@ -61,8 +61,13 @@ class NodeLink {
   const MeshNode& node() const { return node_; }
   std::string label() const;  // "node NAME at ADDRESS", for messages
 
-  // Waits a few seconds for the node to come up. Changes nothing on the node.
-  Result<NodeDescription> Describe();
+  // How long to wait for the node to come up, and for its answer.
+  struct Patience {
+    int connect_ms = 3000;
+    int answer_ms = 20'000;  // includes the node's measurement of itself
+  };
+  // Changes nothing on the node.
+  Result<NodeDescription> Describe(Patience patience);
   // Has the node measure itself, which may take seconds; `progress(done, total)` is called
   // meanwhile. Changes nothing on the node. Errors also for a profile that makes no sense.
   Result<DeviceProfile> Profile(const ProfileTarget& target, bool refresh,

@@ -49,7 +49,9 @@ TEST(ComputeProfiler, EveryNumberIsFiniteAndPositive) {
     EXPECT_EQ(type.batches.front().tokens, 1);
     for (size_t i = 0; i < type.batches.size(); ++i) {
       EXPECT_TRUE(IsPositive(type.batches[i].bytes_per_s)) << type.batches[i].bytes_per_s;
-      if (i > 0) EXPECT_EQ(type.batches[i].tokens, 2 * type.batches[i - 1].tokens);
+      if (i > 0) {
+        EXPECT_EQ(type.batches[i].tokens, 2 * type.batches[i - 1].tokens);
+      }
     }
   }
   EXPECT_TRUE(IsPositive(profile->attention_decode_macs_per_s));
