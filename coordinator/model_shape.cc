@@ -71,7 +71,7 @@ WeightGroup& AddMatrix(const TensorInfo& tensor, ExpertCounts experts,
 }
 
 void AddToLayer(const TensorInfo& tensor, ExpertCounts experts, LayerShape& layer) {
-  if (tensor.shape.size() < 2) {
+  if (tensor.shape.size() < 2 || tensor.name.ends_with(".bias")) {  // experts have one each
     layer.vector_bytes += static_cast<int64_t>(tensor.bytes.size());
     return;
   }

@@ -115,8 +115,8 @@ TEST_P(FamilyShape, TheLayerToMeasureIsTheModels) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryFamily, FamilyShape, ::testing::ValuesIn(TinyModels()),
-                         [](const auto& info) {
-                           std::string name = std::filesystem::path(info.param).stem().string();
+                         [](const auto& tiny) {
+                           std::string name = std::filesystem::path(tiny.param).stem().string();
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
