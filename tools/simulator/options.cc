@@ -109,18 +109,15 @@ double TokenDistribution::Mean() const {
 
 Status CheckOptions(const SimulationOptions& options) {
   RETURN_IF_ERROR(CheckProblem(options.problem));
-  const Workload& workload = options.problem.workload;
   RETURN_IF_ERROR(CheckRange("context", options.context_tokens, 1, kMaxTokens));
-  RETURN_IF_ERROR(CheckRange("queue", options.max_queued, 0, 1e6));
-  RETURN_IF_ERROR(CheckRange("sessions", workload.sessions, 1,
-                             std::min<double>(workload.step_token_budget, StepLimits::kMaxSlices)));
+  RETURN_IF_ERROR(CheckRange("queue", options.max_queued, 1, 1e6));
   RETURN_IF_ERROR(CheckArrivals(options.arrivals));
   RETURN_IF_ERROR(CheckTokens("prompt-tokens", options.prompt_tokens));
   RETURN_IF_ERROR(CheckTokens("output-tokens", options.output_tokens));
   RETURN_IF_ERROR(CheckRange("requests", static_cast<double>(options.max_requests), 1,
                              static_cast<double>(kMaxRequests)));
   RETURN_IF_ERROR(CheckRange("duration", options.duration_s, 1e-6, kMaxSeconds));
-  RETURN_IF_ERROR(CheckRange("warm-up", options.warmup_s, 0, options.duration_s));
+  RETURN_IF_ERROR(CheckRange("warmup", options.warmup_s, 0, options.duration_s * 0.999));
   RETURN_IF_ERROR(CheckRange("drain", options.drain_s, 0, kMaxSeconds));
   RETURN_IF_ERROR(CheckRange("timeline", options.timeline_spans, 0, 1e6));
   return CheckDisturbances(options);
