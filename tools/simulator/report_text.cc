@@ -43,12 +43,12 @@ std::string UseText(const SimulationReport& report) {
                                  "busy", "peak MiB", "plan MiB", "has MiB");
   for (const DeviceUse& device : report.devices) {
     if (!device.used) continue;
-    text += fmt::format("{:<20} {:<16} {:>4.0f}% {:>9.0f} {:>9.0f} {:>9.0f}\n", device.name,
+    text += fmt::format("{:<20} {:<16} {:>4.1f}% {:>9.0f} {:>9.0f} {:>9.0f}\n", device.name,
                         device.layers, 100 * device.utilization, MiB(device.peak_bytes),
                         MiB(device.planned_bytes), MiB(device.memory_bytes));
   }
   for (const LinkUse& link : report.links) {
-    text += fmt::format("{:<37} {:>4.0f}%\n", link.from + " -> " + link.to, 100 * link.utilization);
+    text += fmt::format("{:<37} {:>4.1f}%\n", link.from + " -> " + link.to, 100 * link.utilization);
   }
   return text;
 }
@@ -78,10 +78,12 @@ std::string TableRow(const SweepRun& run) {
 
 std::string SecondsText(double seconds) {
   if (seconds == 0) return "0 s";
-  if (seconds < 1e-3) return fmt::format("{:#.3g} us", seconds * 1e6);
-  if (seconds < 1) return fmt::format("{:#.3g} ms", seconds * 1e3);
-  if (seconds < 1000) return fmt::format("{:#.3g} s", seconds);
-  return fmt::format("{:.0f} s", seconds);
+  const auto digits = [](double value, const char* unit) {
+    return fmt::format("{:.{}f} {}", value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0, unit);
+  };
+  if (seconds < 999.5e-6) return digits(seconds * 1e6, "us");
+  if (seconds < 999.5e-3) return digits(seconds * 1e3, "ms");
+  return digits(seconds, "s");
 }
 
 std::string SweepText(const SweepReport& report) {
