@@ -68,7 +68,8 @@ class Scale {
 
   std::vector<double> LinearTicks() const {
     constexpr double kMost = 7;
-    double step = std::pow(10, std::floor(std::log10(std::max(high_ - low_, 1e-300))));
+    if (high_ <= low_) return {low_};
+    double step = std::pow(10, std::floor(std::log10(high_ - low_)));
     while ((high_ - low_) / step < kMost / 2) step /= 2;
     while ((high_ - low_) / step > kMost) step *= 2;
     std::vector<double> ticks;

@@ -161,7 +161,8 @@ std::vector<double> Spread(double from, double to, int32_t count, bool logarithm
   std::vector<double> values;
   for (int32_t i = 0; i < count; ++i) {
     const double share = count == 1 ? 0 : static_cast<double>(i) / (count - 1);
-    values.push_back(logarithmic ? from * std::pow(to / from, share) : from + (to - from) * share);
+    values.push_back(logarithmic ? std::pow(from, 1 - share) * std::pow(to, share)
+                                 : from * (1 - share) + to * share);
   }
   if (count > 1) values.back() = to;
   return values;
