@@ -25,8 +25,8 @@ class SpeedProportional final : public Strategy {
           fmt::format("{} devices cannot share {} layers: each needs at least one", positions,
                       problem.model.layer_count()));
     }
-    std::vector<double> speeds;
-    for (const int32_t device : chain.devices) speeds.push_back(DecodeSpeed(problem, device));
+    const std::vector<double> speeds =
+        WeightsOf(chain, [&](int32_t device) { return DecodeSpeed(problem, device); });
     std::vector<int32_t> capacities = LayerCapacities(problem, chain);
     for (int32_t& capacity : capacities) {
       capacity = std::max(1, capacity);  // EvaluatePlan refuses what is too much

@@ -28,8 +28,9 @@ class Strategy {
 // equal numbers of layers.
 std::unique_ptr<Strategy> MakeSpeedProportional();
 
-// Rivals, one file each in partitioner/strategies: its first comment names the source and says where
-// it departs from it. They keep to constraints or answer with an error that names the one broken.
+// Rivals, one file each in partitioner/strategies: its first comment names the source and says
+// where it departs from it. They keep to constraints or answer with an error that names the one
+// broken.
 std::unique_ptr<Strategy> MakeEven();
 std::unique_ptr<Strategy> MakeMemoryProportional();
 std::unique_ptr<Strategy> MakeTensorSplit();

@@ -31,7 +31,8 @@ Result<ClusterFile> ParseClusterFile(std::string_view text, const std::string& f
 // Errors: kNotFound, and those of ParseClusterFile.
 Result<ClusterFile> ReadClusterFile(const std::string& path);
 
-// A file that says the same: numbers to 12 digits, profiles and networks written out. REQUIRES a
+// A file that says the same: numbers to 12 digits, memory to the byte, profiles and networks
+// written out. REQUIRES a
 // cluster that passed CheckCluster.
 std::string WriteCluster(const Cluster& cluster, const std::string& title);
 

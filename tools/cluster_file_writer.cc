@@ -49,7 +49,7 @@ std::string DeviceText(const DeviceProfile& device) {
   std::string out = fmt::format("\n[[device]]\nname = {}\n", Quoted(device.name));
   if (!device.hardware.empty()) out += fmt::format("hardware = {}\n", Quoted(device.hardware));
   if (!device.source.empty()) out += fmt::format("source = {}\n", Quoted(device.source));
-  out += fmt::format("memory_gib = {}\n", Number(static_cast<double>(device.memory_bytes) / kGib));
+  out += fmt::format("memory_gib = {}\n", static_cast<double>(device.memory_bytes) / kGib);
   if (!device.speeds.empty()) {
     out += "speed = [\n";
     for (const TypeSpeed& speed : device.speeds) out += SpeedText(speed);
@@ -113,7 +113,7 @@ std::string LinksText(const Cluster& cluster, const LinkProfile& usual) {
       const LinkProfile& back = cluster.link(b, a);
       const std::string name_a = Quoted(EndpointName(cluster, a));
       const std::string name_b = Quoted(EndpointName(cluster, b));
-      if (there == back) {
+      if (there == back || (!there.usable && !back.usable)) {
         if (there == usual) continue;
         out += fmt::format("\n[[link]]\nbetween = [{}, {}]\n{}", name_a, name_b, LinkText(there));
         continue;

@@ -19,6 +19,7 @@
 #include "model/step/step.h"
 #include "tools/cluster_file.h"
 #include "tools/commands.h"
+#include "tools/exec_strategy.h"
 #include "tools/model_shapes.h"
 #include "tools/simulator/html_report.h"
 #include "tools/simulator/option_parse.h"
@@ -31,6 +32,7 @@ namespace shoal {
 
 namespace {
 
+constexpr auto kExecTimeout = std::chrono::seconds(10);
 constexpr int32_t kTimelineSpans = 3000;  // of each run, in an HTML report
 
 struct Options {
@@ -38,7 +40,7 @@ struct Options {
   std::string model;
   std::string shape;
   TensorType kv_type = TensorType::kF16;
-  std::string strategy = "speed-proportional";
+  std::string strategy;  // empty: the first there is
   std::string objective = "latency";
   std::string arrivals = "poisson:0.1";
   std::string prompt_tokens = "512";
@@ -146,6 +148,14 @@ Result<SimulationOptions> BuildOptions(const Options& options) {
 Result<std::vector<std::unique_ptr<Strategy>>> Strategies(const std::string& names) {
   if (names == "all") return AllStrategies();
   std::vector<std::unique_ptr<Strategy>> strategies;
+  if (names.starts_with(kExecPrefix)) {
+    strategies.push_back(MakeExecStrategy(names.substr(kExecPrefix.size()), kExecTimeout));
+    return strategies;
+  }
+  if (names.empty()) {
+    strategies.push_back(std::move(AllStrategies().front()));
+    return strategies;
+  }
   for (const std::string_view name : SplitText(names, ',')) {
     ASSIGN_OR_RETURN(strategies.emplace_back(), MakeStrategy(name));
   }
@@ -294,8 +304,9 @@ void AddSimulateCommand(CLI::App& app, int& exit_code) {
   command->add_option("--kv-type", options->kv_type, "f16 (default) or q8_0")
       ->transform(CLI::CheckedTransformer(std::map<std::string, TensorType>{
           {"f16", TensorType::kF16}, {"q8_0", TensorType::kQ8_0}}));
-  command->add_option("--strategy", options->strategy, "Names with commas between, or all")
-      ->capture_default_str();
+  command->add_option(
+      "--strategy", options->strategy,
+      "Names with commas between, all, or exec:PROGRAM (default: the planner's own)");
   command->add_option("--objective", options->objective, "That plans are made for")
       ->capture_default_str()
       ->check(CLI::IsMember({"latency", "throughput", "first-token"}));

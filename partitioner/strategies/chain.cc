@@ -51,6 +51,13 @@ Chain ChainOf(const PlanProblem& problem, const std::vector<int32_t>& devices) {
   return chain;
 }
 
+std::vector<double> WeightsOf(const Chain& chain, const std::function<double(int32_t)>& weight) {
+  std::vector<double> weights;
+  for (const int32_t device : chain.devices) weights.push_back(weight(device));
+  if (chain.returns) weights.back() = 0;
+  return weights;
+}
+
 std::vector<int32_t> LeastLayers(const PlanProblem& problem, const Chain& chain) {
   std::vector<int32_t> least(chain.devices.size(), 0);
   for (size_t i = 0; i < least.size(); ++i) {

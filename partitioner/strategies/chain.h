@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +23,9 @@ std::vector<int32_t> UsableDevices(const PlanProblem& problem);
 
 // `devices` in their order, but for pinned ends: these are moved there, or added.
 Chain ChainOf(const PlanProblem& problem, const std::vector<int32_t>& devices);
+
+// `weight` of the device at each position; nothing where a device stands again.
+std::vector<double> WeightsOf(const Chain& chain, const std::function<double(int32_t)>& weight);
 
 // For each position the layers that it must have: one for pinned ends and required devices.
 std::vector<int32_t> LeastLayers(const PlanProblem& problem, const Chain& chain);

@@ -5,8 +5,8 @@
 // device, for privacy, and what is generated returns there. Memory left is kept with each state.
 //
 // Departs from the paper: its way may come back to a device that it left, which a pipeline of one
-// range for each device cannot; here a way does not enter a device again, except the source for the
-// last layer where both ends are pinned to it.
+// range for each device cannot; here a way does not enter a device again, except the source where
+// both ends are pinned to it.
 #include "partitioner/strategies/route.h"
 #include "partitioner/strategy.h"
 

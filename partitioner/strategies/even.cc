@@ -18,7 +18,7 @@ class Even final : public Strategy {
   Result<Plan> Place(const PlanProblem& problem) const override {
     RETURN_IF_ERROR(CheckProblem(problem));
     const Chain chain = ChainOf(problem, UsableDevices(problem));
-    const std::vector<double> weights(chain.devices.size(), 1);
+    const std::vector<double> weights = WeightsOf(chain, [](int32_t) { return 1.0; });
     std::vector<int32_t> capacity(chain.devices.size(), problem.model.layer_count());
     if (chain.returns) capacity.back() = 1;
     return PlaceCounts(

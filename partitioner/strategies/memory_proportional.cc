@@ -19,11 +19,10 @@ class MemoryProportional final : public Strategy {
   Result<Plan> Place(const PlanProblem& problem) const override {
     RETURN_IF_ERROR(CheckProblem(problem));
     const Chain chain = ChainOf(problem, UsableDevices(problem));
-    std::vector<double> weights;
-    for (const int32_t device : chain.devices) {
+    const std::vector<double> weights = WeightsOf(chain, [&](int32_t device) {
       const auto index = static_cast<size_t>(device);
-      weights.push_back(static_cast<double>(problem.cluster.devices[index].memory_bytes));
-    }
+      return static_cast<double>(problem.cluster.devices[index].memory_bytes);
+    });
     return PlaceCounts(problem, chain,
                        Apportion(problem.model.layer_count(), weights, LeastLayers(problem, chain),
                                  LayerCapacities(problem, chain)),

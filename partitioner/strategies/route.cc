@@ -19,6 +19,8 @@ struct Way {
   std::vector<Placement> stages;
 };
 
+// Ways go over slots: one for each device, and, where the source must hold both ends, one more for
+// its second stage, which no way leaves.
 class Router {
  public:
   Router(const PlanProblem& problem, const RouteRules& rules)
@@ -27,35 +29,44 @@ class Router {
         costs_(problem, DecodeStep(problem.workload)),
         layers_(problem.model.layer_count()),
         returns_(problem.constraints.first != -1 &&
-                 problem.constraints.first == problem.constraints.last && layers_ > 1) {}
+                 problem.constraints.first == problem.constraints.last) {}
 
-  Way Best() {
+  Way Best() const {
     std::vector<Way> ways = Start();
-    const int32_t end = returns_ ? layers_ - 1 : layers_;
-    for (int32_t layer = 1; layer < end; ++layer) ways = Next(ways, layer);
-    return returns_ ? Returned(ways) : Ended(ways);
+    for (int32_t layer = 1; layer < layers_; ++layer) ways = Next(ways, layer);
+    Way best;
+    for (size_t slot = 0; slot < ways.size(); ++slot) {
+      const int32_t device = DeviceOf(slot);
+      if (problem_.constraints.last != -1 && problem_.constraints.last != device) continue;
+      const double seconds = ways[slot].seconds + costs_.head_s(device) +
+                             costs_.control_hop_s(device, problem_.cluster.coordinator());
+      if (seconds < best.seconds) best = {seconds, ways[slot].stages};
+    }
+    return best;
   }
 
  private:
+  size_t slot_count() const { return problem_.cluster.devices.size() + (returns_ ? 1 : 0); }
+  bool SecondOfSource(size_t slot) const { return slot == problem_.cluster.devices.size(); }
+  int32_t DeviceOf(size_t slot) const {
+    return SecondOfSource(slot) ? problem_.constraints.first : static_cast<int32_t>(slot);
+  }
+
   bool Excluded(int32_t device) const {
     const std::vector<int32_t>& excluded = problem_.constraints.excluded;
     return std::find(excluded.begin(), excluded.end(), device) != excluded.end();
   }
 
-  // Whether the device holds the range, and, being the source of a way that returns, the last
-  // layer.
-  bool Fits(int32_t device, StageRange range) const {
-    int64_t needed = MemoryOf(problem_, range).needed_bytes();
-    if (returns_ && device == problem_.constraints.first && range.end < layers_) {
-      needed += MemoryOf(problem_, {layers_ - 1, layers_}).needed_bytes();
-    }
-    return needed <= problem_.cluster.devices[static_cast<size_t>(device)].memory_bytes;
+  // Whether the device holds the range beside what it holds already.
+  bool Fits(int32_t device, StageRange range, int64_t held_bytes) const {
+    return held_bytes + MemoryOf(problem_, range).needed_bytes() <=
+           problem_.cluster.devices[static_cast<size_t>(device)].memory_bytes;
   }
 
   std::vector<Way> Start() const {
-    std::vector<Way> ways(problem_.cluster.devices.size());
+    std::vector<Way> ways(slot_count());
     for (const int32_t device : rules_.sources) {
-      if (Excluded(device) || !rules_.allowed(device, 0) || !Fits(device, {0, 1})) continue;
+      if (Excluded(device) || !rules_.allowed(device, 0) || !Fits(device, {0, 1}, 0)) continue;
       Way& way = ways[static_cast<size_t>(device)];
       way.seconds = costs_.control_hop_s(problem_.cluster.coordinator(), device) +
                     costs_.step_s(device) + costs_.layers_s(device, {0, 1});
@@ -64,14 +75,14 @@ class Router {
     return ways;
   }
 
-  // Every way goes one layer further, on its device or another.
+  // Every way goes one layer further, on its slot or another.
   std::vector<Way> Next(const std::vector<Way>& ways, int32_t layer) const {
     std::vector<Way> next(ways.size());
     for (size_t to = 0; to < ways.size(); ++to) {
-      const auto device = static_cast<int32_t>(to);
+      const int32_t device = DeviceOf(to);
       if (Excluded(device) || !rules_.allowed(device, layer)) continue;
       for (size_t from = 0; from < ways.size(); ++from) {
-        const double seconds = SecondsTo(ways[from], static_cast<int32_t>(from), device, layer);
+        const double seconds = SecondsTo(ways[from], from, to, layer);
         if (!(seconds < next[to].seconds)) continue;
         next[to].seconds = seconds;
         next[to].stages = ways[from].stages;
@@ -85,60 +96,35 @@ class Router {
     return next;
   }
 
-  double SecondsTo(const Way& way, int32_t from, int32_t to, int32_t layer) const {
+  double SecondsTo(const Way& way, size_t from, size_t to, int32_t layer) const {
     if (way.stages.empty()) return kEndless;
-    const double seconds = way.seconds + costs_.layers_s(to, {layer, layer + 1});
+    const int32_t device = DeviceOf(to);
+    const double seconds = way.seconds + costs_.layers_s(device, {layer, layer + 1});
+    const int64_t held_bytes =
+        SecondOfSource(to) ? MemoryOf(problem_, way.stages.front().layers).needed_bytes() : 0;
     if (from == to) {
-      return Fits(to, {way.stages.back().layers.begin, layer + 1}) ? seconds : kEndless;
+      const StageRange longer{way.stages.back().layers.begin, layer + 1};
+      return Fits(device, longer, held_bytes) ? seconds : kEndless;
     }
-    const bool used = std::any_of(way.stages.begin(), way.stages.end(),
-                                  [to](const Placement& stage) { return stage.device == to; });
-    const bool leaves_last = !returns_ && from == problem_.constraints.last;
-    if (used || leaves_last || !Fits(to, {layer, layer + 1})) return kEndless;
-    return seconds + costs_.hop_s(from, to, layer) + costs_.step_s(to);
+    if (!MayEnter(way, from, to) || !Fits(device, {layer, layer + 1}, held_bytes)) return kEndless;
+    return seconds + costs_.hop_s(DeviceOf(from), device, layer) + costs_.step_s(device);
   }
 
-  Way Ended(std::vector<Way>& ways) const {
-    Way best;
-    for (size_t i = 0; i < ways.size(); ++i) {
-      const auto device = static_cast<int32_t>(i);
-      if (ways[i].stages.empty()) continue;
-      if (problem_.constraints.last != -1 && problem_.constraints.last != device) continue;
-      const double seconds = ways[i].seconds + costs_.head_s(device) +
-                             costs_.control_hop_s(device, problem_.cluster.coordinator());
-      if (!(seconds < best.seconds)) continue;
-      best = {seconds, ways[i].stages};
-    }
-    return best;
-  }
-
-  // Back to the source for the last layer.
-  Way Returned(std::vector<Way>& ways) const {
-    const int32_t source = problem_.constraints.first;
-    const StageRange last{layers_ - 1, layers_};
-    Way best;
-    for (size_t i = 0; i < ways.size(); ++i) {
-      const auto device = static_cast<int32_t>(i);
-      if (ways[i].stages.empty()) continue;
-      double seconds = ways[i].seconds + costs_.layers_s(source, last);
-      std::vector<Placement> stages = ways[i].stages;
-      if (device == source) {
-        if (!Fits(source, {0, layers_})) continue;
-        stages.back().layers.end = layers_;
-      } else {
-        seconds += costs_.hop_s(device, source, layers_ - 1) + costs_.step_s(source);
-        stages.push_back({source, last});
-      }
-      if (seconds < best.seconds) best = {seconds, std::move(stages)};
-    }
-    return best;
+  bool MayEnter(const Way& way, size_t from, size_t to) const {
+    if (SecondOfSource(to)) return way.stages.size() > 1;
+    const bool leaves_last =
+        returns_ ? SecondOfSource(from) : static_cast<int32_t>(from) == problem_.constraints.last;
+    const bool used = std::any_of(
+        way.stages.begin(), way.stages.end(),
+        [to](const Placement& stage) { return stage.device == static_cast<int32_t>(to); });
+    return !leaves_last && !used;
   }
 
   const PlanProblem& problem_;
   const RouteRules& rules_;
   StepCosts costs_;
   int32_t layers_;
-  bool returns_;  // the source also holds the last layer
+  bool returns_;
 };
 
 }  // namespace

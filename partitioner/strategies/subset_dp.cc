@@ -235,7 +235,6 @@ class BottleneckDp {
 Result<Plan> PlaceByBottleneck(const PlanProblem& problem, const BottleneckRules& rules,
                                std::string_view strategy) {
   BottleneckDp search(problem, rules);
-  if (search.group_count() == 0) return InvalidArgument("all devices are excluded");
   if (search.Transitions() > kMaxTransitions) {
     return ResourceExhausted(fmt::format("{}: {} kinds of devices are too many to try all sets of",
                                          strategy, search.group_count()));

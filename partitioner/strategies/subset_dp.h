@@ -15,9 +15,9 @@ struct BottleneckRules {
 };
 
 // The chain whose slowest stage or link takes least in a step of the workload's sessions shared
-// among all devices. Keeps to memory, links, excluded devices and pinned ends. Errors:
-// kResourceExhausted (nothing fits; or more different devices than can be tried: names their
-// number), and those of EvaluatePlan.
+// among all devices. REQUIRES CheckProblem to have passed. Keeps to memory, links, excluded devices
+// and pinned ends. Errors: kResourceExhausted (nothing fits; or more different devices than can be
+// tried: names their number), and those of EvaluatePlan.
 Result<Plan> PlaceByBottleneck(const PlanProblem& problem, const BottleneckRules& rules,
                                std::string_view strategy);
 

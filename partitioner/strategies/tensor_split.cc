@@ -32,18 +32,15 @@ class TensorSplit final : public Strategy {
   Result<Plan> Place(const PlanProblem& problem) const override {
     RETURN_IF_ERROR(CheckProblem(problem));
     const Chain chain = ChainOf(problem, UsableDevices(problem));
-    std::vector<double> cumulated;
-    double sum = 0;
-    for (size_t i = 0; i < chain.devices.size(); ++i) {
-      const auto device = static_cast<size_t>(chain.devices[i]);
-      const bool again = chain.returns && i + 1 == chain.devices.size();
-      sum += again ? 0 : static_cast<double>(problem.cluster.devices[device].memory_bytes);
-      cumulated.push_back(sum);
-    }
+    std::vector<double> cumulated = WeightsOf(chain, [&](int32_t device) {
+      const auto index = static_cast<size_t>(device);
+      return static_cast<double>(problem.cluster.devices[index].memory_bytes);
+    });
+    std::partial_sum(cumulated.begin(), cumulated.end(), cumulated.begin());
     const int32_t layers = problem.model.layer_count();
     std::vector<int32_t> counts(chain.devices.size(), 0);
     for (int32_t layer = 0; layer < layers; ++layer) {
-      const double at = sum * layer / (layers + 1.0);
+      const double at = cumulated.back() * layer / (layers + 1.0);
       const auto found = std::upper_bound(cumulated.begin(), cumulated.end(), at);
       const auto position =
           std::min<size_t>(static_cast<size_t>(found - cumulated.begin()), cumulated.size() - 1);

@@ -32,11 +32,15 @@ double Sum(const std::vector<double>& values) {
   return sum;
 }
 
-// The level at which all layers are poured, by bisection. REQUIRES rooms that hold them.
+// Layers of each position at the level at which all are poured, by bisection. REQUIRES rooms that
+// hold them.
 std::vector<double> Pour(int32_t layers, const std::vector<double>& speeds,
                          const std::vector<int32_t>& rooms) {
   double low = 0;
-  double high = layers / *std::min_element(speeds.begin(), speeds.end());
+  double high = 0;
+  for (const double speed : speeds) {
+    if (speed > 0) high = std::max(high, layers / speed);
+  }
   constexpr int kHalvings = 200;
   for (int i = 0; i < kHalvings; ++i) {
     const double level = (low + high) / 2;
@@ -61,8 +65,8 @@ class WaterFilling final : public Strategy {
   Result<Plan> Place(const PlanProblem& problem) const override {
     RETURN_IF_ERROR(CheckProblem(problem));
     const Chain chain = FewestStages(problem);
-    std::vector<double> speeds;
-    for (const int32_t device : chain.devices) speeds.push_back(DecodeSpeed(problem, device));
+    const std::vector<double> speeds =
+        WeightsOf(chain, [&](int32_t device) { return DecodeSpeed(problem, device); });
     const std::vector<int32_t> rooms = LayerCapacities(problem, chain);
     const int32_t layers = problem.model.layer_count();
     if (TotalRoom(problem, chain) < layers) return PlaceCounts(problem, chain, rooms, name());
