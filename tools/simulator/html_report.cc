@@ -44,8 +44,8 @@ std::string Timeline(const SweepRun& run) {
     spans.push_back({lane_of.at(span.resource), span.begin_s, span.end_s,
                      span.prefill ? kPrefillColour : kDecodeColour});
   }
-  return LanesPlot(run.strategy + ": busy with prompts (orange) and decoding (blue)",
-                   "seconds, from the beginning of the measured time", lanes, spans);
+  return LanesPlot(run.strategy + ": busy with prompts (orange) and decoding (blue)", "seconds",
+                   lanes, spans);
 }
 
 // Share of requests that took at most so long.

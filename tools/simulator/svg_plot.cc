@@ -66,12 +66,15 @@ class Scale {
  private:
   double Mapped(double value) const { return logarithmic_ ? std::log10(value) : value; }
 
+  // At steps of 1, 2 or 5 times a power of ten, at most kMost of them.
   std::vector<double> LinearTicks() const {
     constexpr double kMost = 7;
     if (high_ <= low_) return {low_};
-    double step = std::pow(10, std::floor(std::log10(high_ - low_)));
-    while ((high_ - low_) / step < kMost / 2) step /= 2;
-    while ((high_ - low_) / step > kMost) step *= 2;
+    const double power = std::pow(10, std::floor(std::log10((high_ - low_) / kMost)));
+    double step = power;
+    for (const double digit : {2, 5, 10}) {
+      if ((high_ - low_) / step > kMost) step = digit * power;
+    }
     std::vector<double> ticks;
     for (double i = std::ceil(low_ / step); i * step <= high_ && ticks.size() < 2 * kMost; ++i) {
       ticks.push_back(i * step);

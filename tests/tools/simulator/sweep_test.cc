@@ -14,6 +14,7 @@
 #include "tools/simulator/html_report.h"
 #include "tools/simulator/report_rows.h"
 #include "tools/simulator/report_text.h"
+#include "tools/simulator/svg_plot.h"
 
 namespace shoal {
 namespace {
@@ -142,6 +143,17 @@ TEST(Reports, TimelineSpansFollowEachOtherOnEveryDeviceAndLink) {
     free_s[span.resource] = span.end_s;
   }
   EXPECT_TRUE(report.runs[2].report->spans.empty());
+}
+
+TEST(LinePlot, PutsTicksAtRoundValues) {
+  const std::string plot =
+      LinePlot("t", {"devices"}, {"rate"}, {{"one <b>", {{1, 0}, {12, 70}}}, {"two", {}}});
+  for (const char* tick : {">2<", ">4<", ">12<", ">0<", ">20<", ">60<", "one &lt;b&gt;"}) {
+    EXPECT_THAT(plot, HasSubstr(tick));
+  }
+  EXPECT_THAT(LinePlot("t", {"x", true}, {"y"}, {{"all", {{1, 5}, {1000, 5}, {0, 7}}}}),
+              HasSubstr(">100<"));
+  EXPECT_THAT(LinePlot("t", {"x"}, {"y"}, {}), HasSubstr("no values"));
 }
 
 TEST(SecondsText, ChoosesTheUnit) {
