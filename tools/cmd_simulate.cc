@@ -115,9 +115,9 @@ void FillWorkload(const Options& options, SimulationOptions& simulation) {
   const double mean =
       std::min<double>(tokens.mean_prompt + tokens.mean_output, simulation.context_tokens);
   const double most = std::min<double>(tokens.most, simulation.context_tokens);
-  workload.kv_tokens = options.kv_tokens > 0 ? options.kv_tokens
-                                             : std::max(RoundUpToGrant(most),
-                                                        workload.sessions * RoundUpToGrant(mean));
+  workload.kv_tokens = options.kv_tokens != 0 ? options.kv_tokens
+                                              : std::max(RoundUpToGrant(most),
+                                                         workload.sessions * RoundUpToGrant(mean));
 }
 
 Result<SimulationOptions> BuildOptions(const Options& options) {
@@ -313,7 +313,8 @@ void AddSimulateCommand(CLI::App& app, int& exit_code) {
   AddLoadOptions(*command, *options);
   AddDisturbanceOptions(*command, *options);
   command->add_option("--seed", options->simulation.seed, "The same seed gives the same results")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   std::string parameters;
   for (const std::string& line : SweepParameters()) parameters += "; " + line;
   command->add_option("--sweep", options->sweeps,

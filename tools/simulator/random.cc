@@ -22,10 +22,7 @@ uint64_t Random::Bits() {
 
 double Random::Uniform() { return static_cast<double>((Bits() >> 11) + 1) * 0x1p-53; }
 
-double Random::Exponential(double mean) {
-  constexpr double kLeast = 0x1p-54;  // Uniform may be 1
-  return -mean * std::log(Uniform() - kLeast);
-}
+double Random::Exponential(double mean) { return -mean * std::log(Uniform()); }
 
 double Random::Normal() {
   const double radius = std::sqrt(-2 * std::log(Uniform()));

@@ -14,7 +14,7 @@ class Random {
 
   uint64_t Bits();
   double Uniform();                      // in (0, 1]
-  double Exponential(double mean);       // > 0
+  double Exponential(double mean);       // >= 0
   double Normal();                       // mean 0, deviation 1; Box and Muller 1958
   double LognormalFactor(double sigma);  // median 1; exactly 1 for sigma 0, and nothing is drawn
 

@@ -54,7 +54,8 @@ StageCost::StageCost(const PlanProblem& problem, int32_t device, StageRange rang
   const ModelShape& model = problem.model;
   const DeviceProfile& profile = problem.cluster.devices[static_cast<size_t>(device)];
   step_s_ = profile.step_s;
-  const auto counts = static_cast<size_t>(problem.workload.step_token_budget) + 1;
+  const int32_t most = std::min(problem.workload.step_token_budget, StepLimits::kMaxTokens);
+  const auto counts = static_cast<size_t>(most) + 1;
   layers_s_.assign(counts, kUnknown);
   if (range.end == model.layer_count()) head_s_.assign(counts, kUnknown);
 

@@ -36,8 +36,8 @@ class StageCost {
   // REQUIRES CheckProblem to have passed. `problem` outlives this.
   StageCost(const PlanProblem& problem, int32_t device, StageRange range);
 
-  // REQUIRES at most the workload's step_token_budget tokens. Remembers what weights cost for each
-  // count of tokens, so it belongs to one thread.
+  // REQUIRES a step of the Scheduler: at most the workload's step_token_budget tokens. Remembers
+  // what weights cost for each count of tokens, so it belongs to one thread.
   double Seconds(const StepLoad& load);
 
  private:
