@@ -215,6 +215,23 @@ TEST(Loss, TakesDetectionPlanningAndLoading) {
   EXPECT_NEAR(report.downtime_s, 3 + 0.25 + load_s, 1e-9);
 }
 
+// The tokens that a session has got are read again with its prompt, and the next one follows.
+TEST(Loss, ReplaysThePromptAndWhatWasAnswered) {
+  PlanProblem problem = TestProblem(12, {400});
+  for (LayerShape& layer : problem.model.layers) layer.attention_macs_per_position = 0;
+  const SimulationReport calm = Simulated(OneClient(problem, 20, 60, 1));
+  const double tpot_s = calm.tpot_s.mean;
+  SimulationOptions options = OneClient(problem, 20, 60, 1);
+  constexpr int32_t kAnswered = 31;  // when the device is lost
+  const double lost_s = calm.ttft_s.mean + (kAnswered - 1 + 0.5) * tpot_s;
+  options.churn.events = {{lost_s, 0, false}, {lost_s, 0, true}};
+  const SimulationReport report = Simulated(options);
+  const double replay_s = Simulated(OneClient(problem, 20 + kAnswered, 1, 1)).ttft_s.mean;
+  EXPECT_EQ(report.replayed_sessions, 1);
+  EXPECT_NEAR(report.latency_s.mean,
+              lost_s + report.downtime_s + replay_s + (60 - kAnswered - 1) * tpot_s, 1e-9);
+}
+
 TEST(Loss, RequestsWaitForADeviceThatComesBackAndFailIfNoneDoes) {
   SimulationOptions options = LossOptions();
   options.problem = TestProblem(12, {400});
