@@ -176,6 +176,22 @@ RC_GTEST_PROP(AnySimulation, EndsEveryRequestOnceAndKeepsToTheMemoryPlanned, ())
   }
 }
 
+// What arrives, answers and computes in the warm-up is not measured.
+TEST(WarmUp, IsNotMeasured) {
+  SimulationOptions options = OneClient(TestProblem(12, {400}), 20, 5, 10);
+  options.arrivals = {.kind = Arrivals::Kind::kTrace, .trace = {{0, 20, 5}, {100, 30, 7}}};
+  const SimulationReport all = Simulated(options);
+  EXPECT_EQ(all.ttft_s.count, 2);
+  EXPECT_EQ(all.output_tokens, 12);
+  options.warmup_s = 50;
+  const SimulationReport late = Simulated(options);
+  EXPECT_EQ(late.done, 2);
+  EXPECT_EQ(late.ttft_s.count, 1);
+  EXPECT_EQ(late.output_tokens, 7);
+  EXPECT_NEAR(late.measured_s, all.measured_s - 50, 1e-9);
+  EXPECT_NEAR(late.tokens_per_s * late.measured_s, 7, 1e-9);
+}
+
 // ---- Losses.
 
 SimulationOptions LossOptions() {
