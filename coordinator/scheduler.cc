@@ -176,7 +176,7 @@ Slice Scheduler::MakeSlice(Session& session, std::vector<int32_t> tokens, Output
     SessionOpen open;
     open.session = request.session;
     open.context_tokens = session.granted_tokens;
-    open.prompt_tokens = static_cast<int32_t>(request.prompt.size());
+    open.prompt_tokens = static_cast<int32_t>(request.prompt.size()) - request.answered_tokens;
     open.sampling = request.sampling;
     step.opens.push_back(std::move(open));
     session.opened = true;

@@ -37,7 +37,9 @@ struct SchedulerOptions {
 struct SessionRequest {
   SessionId session;
   std::vector<int32_t> prompt;
-  int32_t max_tokens = 0;
+  int32_t answered_tokens =
+      0;                   // at the prompt's end: the answer so far, when a session is replayed
+  int32_t max_tokens = 0;  // that may still be answered
   SamplingParams sampling;
   bool logits = false;
 };

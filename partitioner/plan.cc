@@ -40,6 +40,16 @@ Status CheckCover(const PlanProblem& problem, const std::vector<Placement>& plac
   return OkStatus();
 }
 
+Status CheckNeighbours(const PlanProblem& problem, const std::vector<Placement>& placements) {
+  for (size_t i = 1; i < placements.size(); ++i) {
+    if (placements[i].device != placements[i - 1].device) continue;
+    return InvalidArgument(fmt::format("{}: layers [{}, {}) follow on its own: they are one part",
+                                       NameOf(problem, placements[i].device),
+                                       placements[i].layers.begin, placements[i].layers.end));
+  }
+  return OkStatus();
+}
+
 bool Contains(const std::vector<int32_t>& devices, int32_t device) {
   return std::find(devices.begin(), devices.end(), device) != devices.end();
 }
@@ -227,6 +237,7 @@ std::vector<PlannedStage> Charge(const PlanProblem& problem,
 Result<Plan> EvaluatePlan(const PlanProblem& problem, const std::vector<Placement>& placements,
                           const std::string& strategy) {
   RETURN_IF_ERROR(CheckCover(problem, placements));
+  RETURN_IF_ERROR(CheckNeighbours(problem, placements));
   RETURN_IF_ERROR(CheckUses(problem, placements));
   RETURN_IF_ERROR(CheckEnd(problem, "first", problem.constraints.first, placements.front().device));
   RETURN_IF_ERROR(CheckEnd(problem, "last", problem.constraints.last, placements.back().device));

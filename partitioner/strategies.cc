@@ -2,12 +2,14 @@
 
 #include <string>
 
+#include "partitioner/optimal.h"
 #include "partitioner/strategy.h"
 
 namespace shoal {
 
 std::vector<std::unique_ptr<Strategy>> AllStrategies() {
   std::vector<std::unique_ptr<Strategy>> all;
+  all.push_back(MakeOptimal());
   all.push_back(MakeSpeedProportional());
   all.push_back(MakeEven());
   all.push_back(MakeMemoryProportional());

@@ -12,7 +12,10 @@ constexpr double kGib = 1024.0 * 1024 * 1024;
 
 std::string Gib(int64_t bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes) / kGib); }
 
-std::string Ms(double seconds) { return fmt::format("{:.4g}", seconds * 1e3); }
+std::string Ms(double seconds) {
+  constexpr double kNothing = 1e-9;
+  return seconds < kNothing ? "0" : fmt::format("{:.4g}", seconds * 1e3);
+}
 
 const DeviceProfile& DeviceOf(const PlanProblem& problem, const PlannedStage& stage) {
   return problem.cluster.devices[static_cast<size_t>(stage.device)];

@@ -8,6 +8,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -106,6 +107,15 @@ TEST(EdgeShardLatency, ReturnsToASourceThatHoldsBothEnds) {
   PlanProblem problem = Problem(10, {{10e-3}, {1e-3}}, {.latency_s = 1e-3, .bytes_per_s = 1e9});
   problem.constraints.first = problem.constraints.last = 0;
   EXPECT_THAT(Shown(MakeEdgeShardLatency()->Place(problem)), ElementsAre("0:1", "1:8", "0:1"));
+}
+
+// Layer 1 is fast on the other device only, layers 0 and 2 on the source: going to and fro would be
+// fastest, but a device holds one range.
+TEST(EdgeShardLatency, DoesNotEnterADeviceAgain) {
+  PlanProblem problem = Problem(3, {{}, {}}, {.latency_s = 1e-3, .bytes_per_s = 1e9});
+  problem.cluster.devices[0].given_layer_s = {1e-3, 90e-3, 1e-3};
+  problem.cluster.devices[1].given_layer_s = {90e-3, 1e-3, 20e-3};
+  EXPECT_THAT(Shown(MakeEdgeShardLatency()->Place(problem)), ElementsAre("0:1", "1:2"));
 }
 
 TEST(EdgeShardThroughput, BalancesFromTheSourceOn) {
@@ -285,6 +295,26 @@ RC_GTEST_PROP(BottleneckProperty, NoChainHasASmallerOne, ()) {
   RC_CLASSIFY(plan.ok(), "has a plan");
   RC_ASSERT(plan.ok() == (least < std::numeric_limits<double>::infinity()));
   if (plan.ok()) RC_ASSERT(Bottleneck(problem, PlacementsOf(*plan), latency) == least);
+}
+
+// With two devices there is only one way to each that is worth keeping.
+RC_GTEST_PROP(EdgeShardLatencyProperty, IsBestOfTwoDevices, ()) {
+  PlanProblem problem = *rc::gen::noShrink(AnyProblem(2, 8));
+  problem.constraints = {};
+  problem.constraints.first = 0;
+  for (DeviceProfile& device : problem.cluster.devices) {
+    device.memory_bytes = int64_t{1} << 40;
+    device.step_s = *rc::gen::element(0.0, 1e-3, 1e-2);
+  }
+  double least = std::numeric_limits<double>::infinity();
+  std::vector<Placement> chain;
+  ForEveryChain(problem, chain, [&] {
+    const Result<Plan> plan = EvaluatePlan(problem, chain, "");
+    if (plan.ok()) least = std::min(least, plan->prediction.decode_s);
+  });
+  const Result<Plan> plan = MakeEdgeShardLatency()->Place(problem);
+  RC_ASSERT(plan.ok() == (least < std::numeric_limits<double>::infinity()));
+  if (plan.ok()) RC_ASSERT(std::abs(plan->prediction.decode_s - least) < 1e-12);
 }
 
 }  // namespace

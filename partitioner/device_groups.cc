@@ -1,0 +1,62 @@
+#include "partitioner/device_groups.h"
+
+#include <algorithm>
+
+namespace shoal {
+
+namespace {
+
+bool Contains(const std::vector<int32_t>& devices, int32_t device) {
+  return std::find(devices.begin(), devices.end(), device) != devices.end();
+}
+
+bool SameCost(const LinkProfile& a, const LinkProfile& b) {
+  if (!a.usable || !b.usable) return a.usable == b.usable;
+  return a.latency_s == b.latency_s && a.bytes_per_s == b.bytes_per_s;
+}
+
+bool SameProfile(DeviceProfile a, const DeviceProfile& b) {
+  a.name = b.name;
+  a.hardware = b.hardware;
+  a.source = b.source;
+  return a == b;
+}
+
+bool SameLinks(const Cluster& cluster, int32_t a, int32_t b) {
+  for (int32_t other = 0; other < cluster.endpoint_count(); ++other) {
+    if (other == a || other == b) continue;
+    if (!SameCost(cluster.link(a, other), cluster.link(b, other))) return false;
+    if (!SameCost(cluster.link(other, a), cluster.link(other, b))) return false;
+  }
+  return SameCost(cluster.link(a, b), cluster.link(b, a));
+}
+
+}  // namespace
+
+std::vector<DeviceGroup> GroupDevices(const PlanProblem& problem) {
+  const Cluster& cluster = problem.cluster;
+  const Constraints& constraints = problem.constraints;
+  const auto alone = [&](int32_t device) {
+    return constraints.keep_order || device == constraints.first || device == constraints.last;
+  };
+  std::vector<DeviceGroup> groups;
+  for (int32_t device = 0; device < cluster.device_count(); ++device) {
+    if (Contains(constraints.excluded, device)) continue;
+    const bool required = Contains(constraints.required, device);
+    const auto alike = std::find_if(groups.begin(), groups.end(), [&](const DeviceGroup& group) {
+      const int32_t other = group.devices.front();
+      return group.required == required && !alone(device) && !alone(other) &&
+             SameProfile(cluster.devices[static_cast<size_t>(device)],
+                         cluster.devices[static_cast<size_t>(other)]) &&
+             SameLinks(cluster, device, other);
+    });
+    if (alike == groups.end()) {
+      groups.push_back({{device}, required});
+    } else {
+      alike->devices.push_back(device);
+    }
+  }
+  return groups;
+}
+
+}  // namespace shoal

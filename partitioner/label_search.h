@@ -1,0 +1,37 @@
+// Best-first search over partial plans, for objectives in which two different sums are weighed
+// against each other by a maximum: one dynamic program cannot settle those, but two of them bound
+// what each partial plan can become.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "partitioner/cut_graph.h"
+#include "partitioner/search_costs.h"
+
+namespace shoal {
+
+// A box of plans and what is known of it. REQUIRES one size of a first part (least_first ==
+// most_first).
+struct LabelBox {
+  SearchLimits limits;
+  double least_prefill_s = 0;  // no plan of interest has a lower slowest stage or link
+  double least_batch_s = 0;
+  const UsedSpace* used = nullptr;
+  const CutGraph* graph = nullptr;          // of the limits
+  const Completions* additive = nullptr;    // with a total_share of 0
+  const Completions* with_total = nullptr;  // with a total_share of 1
+};
+
+struct LabelResult {
+  std::vector<GroupStage> path;  // the best of the box, if better than `below`
+  double bound = kEndless;       // no plan of the box is better
+  int64_t labels = 0;            // looked at
+};
+
+// Looks for a plan of the box whose value is less than `below`. After `max_labels` it gives up,
+// with the bound it has.
+LabelResult SearchLabels(const SearchCosts& costs, const LabelBox& box, double below,
+                         int64_t max_labels);
+
+}  // namespace shoal
