@@ -176,6 +176,22 @@ RC_GTEST_PROP(AnySimulation, EndsEveryRequestOnceAndKeepsToTheMemoryPlanned, ())
   }
 }
 
+// What arrives, answers and computes in the warm-up is not measured.
+TEST(WarmUp, IsNotMeasured) {
+  SimulationOptions options = OneClient(TestProblem(12, {400}), 20, 5, 10);
+  options.arrivals = {.kind = Arrivals::Kind::kTrace, .trace = {{0, 20, 5}, {100, 30, 7}}};
+  const SimulationReport all = Simulated(options);
+  EXPECT_EQ(all.ttft_s.count, 2);
+  EXPECT_EQ(all.output_tokens, 12);
+  options.warmup_s = 50;
+  const SimulationReport late = Simulated(options);
+  EXPECT_EQ(late.done, 2);
+  EXPECT_EQ(late.ttft_s.count, 1);
+  EXPECT_EQ(late.output_tokens, 7);
+  EXPECT_NEAR(late.measured_s, all.measured_s - 50, 1e-9);
+  EXPECT_NEAR(late.tokens_per_s * late.measured_s, 7, 1e-9);
+}
+
 // ---- Losses.
 
 SimulationOptions LossOptions() {
@@ -213,6 +229,23 @@ TEST(Loss, TakesDetectionPlanningAndLoading) {
   const double load_s = TestLink().latency_s + static_cast<double>(bytes) / TestLink().bytes_per_s;
   EXPECT_EQ(report.replans, 1);
   EXPECT_NEAR(report.downtime_s, 3 + 0.25 + load_s, 1e-9);
+}
+
+// The tokens that a session has got are read again with its prompt, and the next one follows.
+TEST(Loss, ReplaysThePromptAndWhatWasAnswered) {
+  PlanProblem problem = TestProblem(12, {400});
+  for (LayerShape& layer : problem.model.layers) layer.attention_macs_per_position = 0;
+  const SimulationReport calm = Simulated(OneClient(problem, 20, 60, 1));
+  const double tpot_s = calm.tpot_s.mean;
+  SimulationOptions options = OneClient(problem, 20, 60, 1);
+  constexpr int32_t kAnswered = 31;  // when the device is lost
+  const double lost_s = calm.ttft_s.mean + (kAnswered - 1 + 0.5) * tpot_s;
+  options.churn.events = {{lost_s, 0, false}, {lost_s, 0, true}};
+  const SimulationReport report = Simulated(options);
+  const double replay_s = Simulated(OneClient(problem, 20 + kAnswered, 1, 1)).ttft_s.mean;
+  EXPECT_EQ(report.replayed_sessions, 1);
+  EXPECT_NEAR(report.latency_s.mean,
+              lost_s + report.downtime_s + replay_s + (60 - kAnswered - 1) * tpot_s, 1e-9);
 }
 
 TEST(Loss, RequestsWaitForADeviceThatComesBackAndFailIfNoneDoes) {

@@ -14,6 +14,7 @@
 #include "tools/simulator/html_report.h"
 #include "tools/simulator/report_rows.h"
 #include "tools/simulator/report_text.h"
+#include "tools/simulator/simulation.h"
 #include "tools/simulator/svg_plot.h"
 
 namespace shoal {
@@ -74,6 +75,21 @@ TEST(Sweep, ComparesStrategiesOnTheSameRequests) {
     EXPECT_EQ(report.runs[i].report->arrived, report.runs[i + 1].report->arrived);
   }
   EXPECT_NE(report.runs[0].seed, report.runs[2].seed);
+}
+
+TEST(Sweep, ARowCanBeRunAgainByItsSeedAndValues) {
+  const SweepReport swept = Swept(1);
+  const SweepRun& run = swept.runs[8];
+  SimulationOptions options = BusyOptions();
+  options.timeline_spans = 0;
+  for (size_t i = 0; i < swept.axes.size(); ++i) {
+    ASSERT_TRUE(SetParameter(options, swept.axes[i].parameter, run.values[i]).ok());
+  }
+  options.seed = run.seed;
+  SweepReport again{swept.parameters, swept.axes, {}};
+  const auto strategy = MakeStrategy(run.strategy).value();
+  again.runs.push_back({run.values, run.strategy, run.seed, Simulate(options, *strategy)});
+  EXPECT_EQ(RunRow(swept, run), RunRow(again, again.runs[0]));
 }
 
 TEST(Sweep, AnotherSeedGivesAnotherRun) {
