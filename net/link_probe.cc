@@ -195,11 +195,8 @@ Result<LinkMeasurement> ProbeLink(const ProbeTarget& target, const Clock& clock)
 
 grpc::Status ProbeServer::Serve(grpc::ServerContext& context, ProbeServerStream& stream,
                                 int64_t budget_bytes) {
-  if (busy_.exchange(true)) {
-    return {grpc::RESOURCE_EXHAUSTED, "this node is being probed already"};
-  }
-  const std::unique_ptr<std::atomic<bool>, void (*)(std::atomic<bool>*)> release(
-      &busy_, [](std::atomic<bool>* busy) { *busy = false; });
+  const std::unique_lock turn(turn_, std::chrono::milliseconds(kProbeTurnMs));
+  if (!turn) return {grpc::RESOURCE_EXHAUSTED, "this node is being probed already"};
   const DeadlineGuard guard(kProbeTimeoutMs, [&] { context.TryCancel(); });
   v1::ProbeMessage message;
   v1::ProbeMessage reply;

@@ -7,8 +7,8 @@
 
 #include <grpcpp/server_context.h>
 
-#include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <string>
 
 #include "base/clock.h"
@@ -26,6 +26,7 @@ constexpr int32_t kProbePayloadBytes = 64 << 10;                 // the most in 
 constexpr int32_t kProbeMessageBytes = 64;
 constexpr int32_t kMaxProbeReplies = 1024;  // to one message
 constexpr int kProbeTimeoutMs = 10'000;
+constexpr int kProbeTurnMs = 2000;  // that a probe waits for the one before
 
 struct LinkMeasurement {
   double round_trip_s = 0;  // median of a small message
@@ -60,7 +61,7 @@ class ProbeServer {
 
  private:
   const uint64_t instance_;
-  std::atomic<bool> busy_{false};
+  std::timed_mutex turn_;  // held by the probe that is served
 };
 
 }  // namespace shoal

@@ -68,6 +68,7 @@ void AddBenchCommand(CLI::App& app, int& exit_code) {
   plan.sessions = {1};
   CLI::App* command = app.add_subcommand(
       "bench", "Measure prefill and decode speed; every list, as 1,2,4, is a sweep");
+  plan.session.plan = "spread";  // over the nodes that are named
   AddSessionOptions(*command, plan.session);
   AddThreadsOption(*command, plan.threads)->delimiter(',');
   const auto tokens = CLI::Range(0, StepLimits::kMaxContextTokens);

@@ -130,6 +130,7 @@ void AddLogitsCommand(CLI::App& app, int& exit_code) {
   // Other implementations' reference logits are computed with an f32 cache.
   options->session.kv_type = TensorType::kF32;
   CLI::App* command = app.add_subcommand("logits", "Print the logits of given tokens as JSON");
+  options->session.plan = "spread";  // over the nodes that are named
   AddSessionOptions(*command, options->session);
   AddThreadsOption(*command, options->session.threads);
   command->add_option("--tokens", options->tokens, "Token ids, e.g. 1,2,3")

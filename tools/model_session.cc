@@ -48,6 +48,15 @@ Sha256Digest IdentityOf(const GgufFile& file, int threads,
   return identity.get();
 }
 
+// Nothing: over all nodes.
+std::optional<Objective> ObjectiveOf(const SessionOptions& options) {
+  if (options.plan == "throughput") return Objective::Throughput();
+  if (options.plan == "first-token") return Objective::FirstToken();
+  if (options.plan == "latency") return Objective::Latency();
+  if (options.plan.empty() && !options.nodes.empty()) return Objective::Latency();
+  return std::nullopt;
+}
+
 }  // namespace
 
 void AddSessionOptions(CLI::App& command, SessionOptions& options) {
@@ -63,6 +72,14 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
       .add_option("--split", options.split, "Layers of each node, e.g. 11,11,8 (default: planned)")
       ->delimiter(',')
       ->check(CLI::Range(1, kMostLayers));
+  command
+      .add_option(
+          "--plan", options.plan,
+          "How layers are divided: spread (all nodes, by speed), or what is best for latency, "
+          "throughput or first-token by measured nodes and links, which may leave nodes out "
+          "(default: spread over local nodes, latency over --node)")
+      ->check(CLI::IsMember({"spread", "latency", "throughput", "first-token"}))
+      ->excludes("--split");
   command
       .add_option("-c,--context", options.context,
                   fmt::format("Context length in tokens (default: the model's, at most {})",
@@ -181,6 +198,12 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
   mesh.model_identity = IdentityOf(*file_, options_.threads, progress);
   mesh.shape = shape_;
   mesh.split = options_.split;
+  mesh.objective = ObjectiveOf(options_);
+  ASSIGN_OR_RETURN(mesh.profile, ReadProfileTarget(*file_, options_.kv_type));
+  mesh.workload.sessions = options_.sessions;
+  mesh.workload.prefill_chunk = options_.prefill_chunk;
+  mesh.workload.step_token_budget =
+      std::max(mesh.workload.step_token_budget, options_.prefill_chunk);
   mesh.kv_tokens = KvTokens(options_);
   mesh.kv_type = options_.kv_type;
   mesh_ = std::make_unique<Mesh>(std::move(mesh), *engine_, clock_);
@@ -220,6 +243,14 @@ std::string ModelSession::DescribeStages() const {
     text += fmt::format("{}: layers [{}, {}), {} MiB of weights, {} threads, {}\n", name,
                         stage.layers.begin, stage.layers.end, stage.weight_bytes >> 20,
                         nodes[device].threads, nodes[device].isa);
+  }
+  if (ObjectiveOf(options_) && options_.split.empty()) {
+    const Prediction& predicted = plan->prediction;
+    text += fmt::format(
+        "predicted: {:.1f} ms for a token alone, {:.0f} ms to the first of a prompt of {}, {:.1f} "
+        "tokens/s of {} sessions\n",
+        1e3 * predicted.decode_s, 1e3 * predicted.first_token_s, Workload().prompt_tokens,
+        predicted.tokens_per_s, options_.sessions);
   }
   return text;
 }

@@ -26,6 +26,7 @@ struct SessionOptions {
   int local_nodes = 0;             // 0: in this process, unless `nodes`
   std::vector<std::string> nodes;  // addresses, in pipeline order
   std::vector<int32_t> split;      // layers of each node; empty: planned
+  std::string plan;                // as --plan takes it; empty: a default that suits the nodes
   int threads = 0;                 // of this machine, whatever the number of local nodes; 0: auto
   int32_t context = 0;             // 0: the model's, at most kDefaultContext
   int32_t sessions = 1;            // that may hold a full context at once

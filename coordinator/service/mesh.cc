@@ -10,7 +10,9 @@
 
 #include "base/log.h"
 #include "net/channel.h"
+#include "partitioner/optimal.h"
 #include "partitioner/strategy.h"
+#include "partitioner/subproblem.h"
 
 namespace shoal {
 
@@ -226,6 +228,7 @@ Result<Mesh::AskedNodes> Mesh::AskEveryone() {
     if (!asked.back().description.ok()) return asked.back().description.error();
   }
   Note(asked);
+  if (options_.objective && options_.split.empty() && !measured_) RETURN_IF_ERROR(Measure());
   return asked;
 }
 
@@ -244,6 +247,8 @@ Result<Plan> Mesh::ChoosePlan(AskedNodes& asked) {
   Result<Plan> plan = MakePlan(asked);
   if (plan.ok() || others.empty()) return plan;
   std::move(others.begin(), others.end(), std::back_inserter(asked));
+  std::sort(asked.begin(), asked.end(),
+            [](const Asked& a, const Asked& b) { return a.node < b.node; });
   return MakePlan(asked);
 }
 
@@ -274,9 +279,9 @@ void Mesh::Publish(const Plan& plan, const AskedNodes& asked) {
   }
   outside_.clear();
   for (int32_t node = 0; node < members_.size(); ++node) {
-    const bool inside = std::any_of(shown.stages.begin(), shown.stages.end(),
-                                    [node](const PlannedStage& s) { return s.device == node; });
-    if (!inside) outside_.push_back(node);
+    if (std::find(serving_.begin(), serving_.end(), node) == serving_.end()) {
+      outside_.push_back(node);
+    }
   }
   const std::lock_guard lock(mutex_);
   plan_ = std::move(shown);
@@ -286,9 +291,19 @@ void Mesh::Publish(const Plan& plan, const AskedNodes& asked) {
   }
 }
 
-// Nodes that share a machine share its memory, and were measured on the same processor: they count
-// as equals, so that noise does not tilt the split.
-Result<Plan> Mesh::MakePlan(const AskedNodes& asked) const {
+Status Mesh::Measure() {
+  MeasureOptions measure;
+  measure.nodes = options_.nodes;
+  measure.target = options_.profile;
+  ASSIGN_OR_RETURN(measured_, MeasureCluster(measure, clock_, [this](const std::string& line) {
+                     engine_.SetStarting(line);
+                   }));
+  return OkStatus();
+}
+
+// The devices are `asked`, whose nodes ascend. Nodes that share a machine share its memory; unless
+// they were measured one by one, they count as equals, so that noise does not tilt the split.
+Result<PlanProblem> Mesh::Problem(const AskedNodes& asked) const {
   std::map<std::string, int> on_host;
   std::map<std::string, double> best_speed;
   for (const Asked& one : asked) {
@@ -297,21 +312,32 @@ Result<Plan> Mesh::MakePlan(const AskedNodes& asked) const {
     double& best = best_speed[description.host_id];
     best = std::max(best, description.weight_bytes_per_s);
   }
-  std::vector<DeviceProfile> devices;
-  for (const Asked& one : asked) {
-    const NodeDescription& description = *one.description;
-    DeviceProfile device;
-    device.name = options_.nodes[static_cast<size_t>(one.node)].name;
-    device.memory_bytes = description.memory_bytes / on_host[description.host_id];
-    device.speeds = {{"*", {{1, best_speed[description.host_id]}}}};
-    devices.push_back(std::move(device));
-  }
   PlanProblem problem;
   problem.model = options_.shape;
+  problem.workload = options_.workload;
   problem.workload.kv_tokens = options_.kv_tokens;
-  problem.cluster = UniformCluster(std::move(devices), {.bytes_per_s = kAssumedBytesPerS});
+  problem.objective = options_.objective.value_or(Objective::Latency());
+  problem.cluster = measured_ ? *measured_
+                              : UniformCluster(std::vector<DeviceProfile>(options_.nodes.size()),
+                                               {.bytes_per_s = kAssumedBytesPerS});
+  std::vector<int32_t> nodes;
+  for (const Asked& one : asked) {
+    const NodeDescription& description = *one.description;
+    DeviceProfile& device = problem.cluster.devices[static_cast<size_t>(one.node)];
+    device.name = options_.nodes[static_cast<size_t>(one.node)].name;
+    device.memory_bytes = description.memory_bytes / on_host[description.host_id];
+    if (!measured_) device.speeds = {{"*", {{1, best_speed[description.host_id]}}}};
+    nodes.push_back(one.node);
+  }
+  return ProblemOf(problem, nodes);
+}
+
+Result<Plan> Mesh::MakePlan(const AskedNodes& asked) const {
+  ASSIGN_OR_RETURN(const PlanProblem problem, Problem(asked));
   const bool everyone = asked.size() == options_.nodes.size();
-  if (options_.split.empty() || !everyone) return MakeSpeedProportional()->Place(problem);
+  if (options_.split.empty() || !everyone) {
+    return measured_ ? MakeOptimal()->Place(problem) : MakeSpeedProportional()->Place(problem);
+  }
   RETURN_IF_ERROR(CheckProblem(problem));
   std::vector<Placement> placements;
   for (int32_t begin = 0; const int32_t layers : options_.split) {

@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "coordinator/engine.h"
 #include "coordinator/membership.h"
+#include "coordinator/service/measure_cluster.h"
 #include "coordinator/service/remote_pipeline.h"
 #include "partitioner/plan.h"
 
@@ -29,8 +30,13 @@ struct MeshOptions {
   std::string model_path;
   Sha256Digest model_identity{};
   ModelShape shape;
-  std::vector<int32_t> split;  // layers of each node; empty: planned by measured speed and memory
-  int64_t kv_tokens = 0;       // that all sessions together may hold
+  std::vector<int32_t> split;  // layers of each node; empty: planned
+  // What is best: nodes and links are measured, and the plan may leave nodes out. Nothing: every
+  // node has a part, by measured speed and memory.
+  std::optional<Objective> objective;
+  ProfileTarget profile;  // what to measure nodes with
+  Workload workload;      // to plan for; kv_tokens is the one below
+  int64_t kv_tokens = 0;  // that all sessions together may hold
   TensorType kv_type = TensorType::kF16;
 };
 
@@ -64,7 +70,9 @@ class Mesh {
   AskedNodes Ask(const std::vector<int32_t>& nodes, NodeLink::Patience patience) const;
   void Note(const AskedNodes& asked);
   Result<Plan> ChoosePlan(AskedNodes& asked);
+  Status Measure();
   Result<Plan> MakePlan(const AskedNodes& asked) const;
+  Result<PlanProblem> Problem(const AskedNodes& asked) const;
   void Publish(const Plan& plan, const AskedNodes& asked);
   void Serve(const std::shared_ptr<RemotePipeline>& pipeline);
   std::optional<PipelineLoss> WatchOver(RemotePipeline& pipeline);
@@ -80,9 +88,10 @@ class Mesh {
   // The supervisor's alone.
   uint64_t epoch_ = 0;  // the highest so far
   Membership members_;
-  std::vector<int32_t> serving_;    // nodes that the last plan's devices were
-  std::vector<int32_t> outside_;    // nodes without a part in the plan that serves
-  std::future<AskedNodes> asking_;  // whether they are there again
+  std::optional<Cluster> measured_;  // all nodes; none: not measured
+  std::vector<int32_t> serving_;     // nodes that the last plan's devices were
+  std::vector<int32_t> outside_;     // nodes that the plan that serves did not count with
+  std::future<AskedNodes> asking_;   // whether they are there again
   int64_t ask_next_ns_ = 0;
   int64_t served_since_ns_ = 0;
   std::optional<PipelineLoss> loss_;  // since which nothing serves; none: nothing served so far

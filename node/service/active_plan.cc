@@ -226,6 +226,11 @@ void ActivePlan::End(const std::optional<Error>& reason) {
   for (grpc::ServerContext* context : contexts_) context->TryCancel();
 }
 
+bool ActivePlan::ended() {
+  const std::lock_guard lock(mutex_);
+  return ended_;
+}
+
 bool ActivePlan::WaitUnwatched() {
   std::unique_lock lock(watch_mutex_);
   return unwatched_.wait_for(lock, std::chrono::milliseconds(kWatchEndMs),

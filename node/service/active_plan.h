@@ -48,6 +48,7 @@ class ActivePlan {
   Status ServeWatch(grpc::ServerContext& context, WatchServerStream& stream,
                     uint64_t first_heartbeat);
 
+  bool ended();
   // Ends the plan: cancels every link. With a reason, the coordinator is told through Watch first.
   void End(const std::optional<Error>& reason);
   // Blocks until no coordinator watches the plan, a second at most; false if one still does.

@@ -118,7 +118,7 @@ int64_t NodeService::OfferedMemoryBytes() {
 
 bool NodeService::IsServing() {
   const std::lock_guard lock(mutex_);
-  return plan_ != nullptr;
+  return plan_ != nullptr && !plan_->ended();
 }
 
 grpc::Status NodeService::Profile(grpc::ServerContext* context, const v1::ProfileRequest* request,

@@ -21,6 +21,7 @@ from shoal_process import (
     wait_for,
 )
 
+SPREAD = ("--plan", "spread")  # every node has a part, though one alone would be faster here
 UNREACHABLE_S = 15  # two attempts of 3 s, and what a busy machine adds
 RECOVERY_S = 30
 PROMPT = ["Name three fish.", "--max-tokens", 8, "--temperature", 0, "--json"]
@@ -65,7 +66,7 @@ class ExplicitNodes(ShoalTestCase):
 
     def test_run_over_nodes_gives_the_text_of_one_process(self):
         model = real_model()
-        nodes = [part for _ in range(2) for part in ("--node", self.start_node()[1])]
+        nodes = [*SPREAD, *(part for _ in range(2) for part in ("--node", self.start_node()[1]))]
         texts = [
             json.loads(self.output_of("run", model, *PROMPT, *where))["text"]
             for where in ([], nodes, nodes)
@@ -73,10 +74,23 @@ class ExplicitNodes(ShoalTestCase):
         self.assertTrue(texts[0])
         self.assertEqual(texts, [texts[0]] * 3)
 
+    def test_the_best_plan_by_measurement_may_be_one_node(self):
+        (_, a), (second, b) = self.start_node("-t", 1), self.start_node("-t", 2)
+        server = self.start_server(real_model(), "--node", a, "--node", b)
+        self.assertIn("1 stages ready", server.process.errors())
+        self.assertIn("predicted: ", server.process.errors())
+        expected = server.ask("Say hello.", max_tokens=64)
+        # The other one takes over.
+        stream = events(server.stream("Say hello.", max_tokens=64))
+        read_text(stream, 2)
+        second.send(signal.SIGKILL)
+        self.assertEqual(list(stream)[-1], "[DONE]")
+        self.assertEqual(server.ask("Say hello.", max_tokens=64), expected)
+
     def test_killed_coordinator_leaves_the_nodes_free_for_the_next(self):
         model = real_model()
         pairs = [self.start_node() for _ in range(2)]
-        nodes = [part for _, address in pairs for part in ("--node", address)]
+        nodes = [*SPREAD, *(part for _, address in pairs for part in ("--node", address))]
         server = self.start_server(model, *nodes)
         expected = server.ask("Say hello.")
         read_text(events(server.stream("Tell me a story.", max_tokens=1000)), 2)
@@ -88,7 +102,7 @@ class ExplicitNodes(ShoalTestCase):
 
     def test_a_node_that_comes_back_is_taken_in_again(self):
         (_, a), (second, b) = self.start_node(), self.start_node()
-        server = self.start_server(real_model(), "--node", a, "--node", b)
+        server = self.start_server(real_model(), "--node", a, "--node", b, *SPREAD)
         expected = server.ask("Say hello.")
         stream = events(server.stream("Tell me a story.", max_tokens=1000))
         read_text(stream, 2)
@@ -107,7 +121,7 @@ class ExplicitNodes(ShoalTestCase):
     def test_two_coordinators_at_once_do_not_mix(self):
         # Either may win the nodes. The loser hears of it, and afterwards the server is there.
         model = real_model()
-        nodes = [part for _ in range(2) for part in ("--node", self.start_node()[1])]
+        nodes = [*SPREAD, *(part for _ in range(2) for part in ("--node", self.start_node()[1]))]
         expected = json.loads(self.output_of("run", model, *PROMPT))["text"]
         server = self.start_server(model, *nodes)
         stream = events(server.stream("Tell me a story.", max_tokens=1000))

@@ -201,7 +201,8 @@ class TooSmall(ShoalTestCase):
         """Each of two nodes may hold half of the model."""
         limit = ("--memory-limit", 110)
         (_, a), (second, b) = self.start_node(*limit), self.start_node(*limit)
-        server = self.start_server(real_model(), "--node", a, "--node", b, "-c", 512, "--sessions", 1)
+        nodes = ("--node", a, "--node", b, "--plan", "spread")
+        server = self.start_server(real_model(), *nodes, "-c", 512, "--sessions", 1)
         stream = events(server.stream(STORY, **ANSWER))
         read_text(stream, 4)
         started = time.monotonic()

@@ -9,10 +9,10 @@
 #include <utility>
 
 #include "base/thread_pool.h"
+#include "partitioner/subproblem.h"
 #include "tools/simulator/option_parse.h"
 #include "tools/simulator/random.h"
 #include "tools/simulator/simulation.h"
-#include "tools/simulator/survivors.h"
 
 namespace shoal {
 
