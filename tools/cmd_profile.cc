@@ -133,6 +133,7 @@ Status Run(const Options& options) {
   if (options.json) {
     text.clear();
     google::protobuf::util::JsonPrintOptions print;
+    print.always_print_primitive_fields = true;
     print.add_whitespace = true;
     print.preserve_proto_field_names = true;
     if (!google::protobuf::util::MessageToJsonString(*profile, &text, print).ok()) {
