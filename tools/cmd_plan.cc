@@ -1,5 +1,5 @@
-// shoal plan MODEL|--shape NAME --cluster FILE: which device should hold which layers, and what
-// that is predicted to cost. Loads no weights and talks to no device.
+// shoal plan MODEL|--shape NAME --cluster FILE|--live: which device should hold which layers, and
+// what that is predicted to cost. Loads no weights; talks to devices only with --live.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -9,12 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "coordinator/model_shape.h"
 #include "model/gguf/gguf_file.h"
 #include "partitioner/strategy.h"
 #include "tools/cluster_file.h"
 #include "tools/commands.h"
 #include "tools/exec_strategy.h"
+#include "tools/live_cluster.h"
 #include "tools/model_shapes.h"
 #include "tools/plan_json.h"
 #include "tools/plan_report.h"
@@ -30,6 +32,8 @@ struct Options {
   std::string model;
   std::string shape;
   std::string cluster;
+  bool live = false;
+  std::vector<std::string> nodes;  // of the live cluster
   std::string objective = "latency";
   std::vector<double> weights;
   std::string context = "4096";
@@ -47,7 +51,17 @@ struct Options {
   std::string svg;
 };
 
-Result<ClusterFile> LoadCluster(const Options& options) { return ReadClusterFile(options.cluster); }
+Result<ClusterFile> LoadCluster(const Options& options) {
+  if (!options.live) return ReadClusterFile(options.cluster);
+  RETURN_IF_ERROR(InitLogging("shoal", "warn"));
+  LiveOptions live;
+  live.nodes = options.nodes;
+  live.model = options.model;
+  ClusterFile file;
+  ASSIGN_OR_RETURN(file.cluster, MeasureLive(live));
+  file.title = std::to_string(options.nodes.size()) + " nodes, measured";
+  return file;
+}
 
 // The model, whose KV cache is of one type, and how long a context it was trained for.
 struct Model {
@@ -304,8 +318,13 @@ void AddPlanCommand(CLI::App& app, int& exit_code) {
       "plan", "Say which device of a cluster should hold which layers, and what that costs");
   command->add_option("MODEL", options->model, "GGUF file, or any part of one in several parts");
   command->add_option("--shape", options->shape, ShapeHelp())->excludes("MODEL");
-  command->add_option("--cluster", options->cluster, "Cluster file (docs/cluster-file.md)")
-      ->required();
+  CLI::Option* cluster =
+      command->add_option("--cluster", options->cluster, "Cluster file (docs/cluster-file.md)");
+  CLI::Option* live =
+      command->add_flag("--live", options->live, "Measure the nodes that --node names instead");
+  CLI::Option* nodes = command->add_option("--node", options->nodes, kLiveNodesHelp);
+  live->excludes(cluster)->needs(nodes);
+  nodes->needs(live);
   command->add_option("--objective", options->objective, "latency, throughput or first-token")
       ->capture_default_str()
       ->check(CLI::IsMember({"latency", "throughput", "first-token"}));
@@ -324,6 +343,10 @@ void AddPlanCommand(CLI::App& app, int& exit_code) {
   command->add_flag("--json", options->json, "One JSON object (docs/own-strategy.md)");
   command->add_option("--svg", options->svg, "Also draw the plan into this file");
   command->callback([options, &exit_code] {
+    if (options->cluster.empty() && !options->live) {
+      exit_code = Fail("plan", InvalidArgument("name a --cluster file, or --live and its nodes"));
+      return;
+    }
     const Status done = Run(*options);
     if (!done.ok()) exit_code = Fail("plan", done.error());
   });
