@@ -3,6 +3,11 @@
 // gives, which stays as it is where the key is missing.
 #pragma once
 
+// toml++ as headers only, because the package's library throws; and without its assertions, some of
+// which a file can break ("[,"): the parser answers with an error right after them.
+#define TOML_HEADER_ONLY 1
+#define TOML_EXCEPTIONS 0
+#define TOML_ASSERT(expr) static_cast<void>(0)
 #include <toml++/toml.h>
 
 #include <cstdint>
