@@ -21,7 +21,8 @@
 
 namespace shoal {
 
-// Errors: kInvalidArgument, "FILE:LINE: what is wrong".
+// ASCII only, because toml++ 3.3 has undefined behaviour for other characters in some places;
+// strings can name them by escapes. Errors: kInvalidArgument, "FILE:LINE: what is wrong".
 Result<toml::table> ParseToml(std::string_view text, const std::string& file);
 
 struct NumberRange {
