@@ -31,55 +31,48 @@ struct Radix {
   int32_t counter = 0;  // the stages' largest digit; more stages count as so many; 0: not counted
 };
 
-// The lowest value among the ends that a begin's window allows, as begins descend.
-class EndWindow {
- public:
-  void Reset(size_t layers) {
-    ends_.resize(layers + 1);
-    values_.resize(layers + 1);
-    front_ = back_ = 0;
-  }
-  void Add(int32_t end, double value) {
-    while (back_ > front_ && values_[back_ - 1] >= value) --back_;
-    ends_[back_] = end;
-    values_[back_++] = value;
-  }
-  double Least(int32_t farthest) {
-    while (front_ < back_ && ends_[front_] > farthest) ++front_;
-    return front_ < back_ ? values_[front_] : kEndless;
-  }
-
- private:
-  std::vector<int32_t> ends_;
-  std::vector<double> values_;
-  size_t front_ = 0;
-  size_t back_ = 0;
-};
-
 }  // namespace
+
+void EndWindow::Reset(int32_t layers) {
+  ends_.resize(static_cast<size_t>(layers) + 1);
+  values_.resize(ends_.size());
+  front_ = back_ = 0;
+}
+
+void EndWindow::Add(int32_t end, double value) {
+  while (back_ > front_ && values_[back_ - 1] >= value) --back_;
+  ends_[back_] = end;
+  values_[back_++] = value;
+}
+
+double EndWindow::Least(int32_t farthest) {
+  while (front_ < back_ && ends_[front_] > farthest) ++front_;
+  return front_ < back_ ? values_[front_] : kEndless;
+}
 
 int64_t UsedSpace::States(const std::vector<Group>& groups, StageCount stages, int64_t limit) {
   return Radix(groups, stages).States(groups, limit);
 }
 
-UsedSpace::UsedSpace(const std::vector<Group>& groups, StageCount stages) : groups_(groups.size()) {
+UsedSpace::UsedSpace(const std::vector<Group>& groups, StageCount stages) : groups_(groups) {
   const Radix radix(groups, stages);
   states_ = static_cast<int32_t>(radix.States(groups, std::numeric_limits<int32_t>::max() - 1));
-  next_.assign(static_cast<size_t>(states_) * groups_, -1);
-  holds_.assign(next_.size(), 0);
-  complete_.assign(static_cast<size_t>(states_), 0);
+  counts_.assign(static_cast<size_t>(states_) * groups_.size(), 0);
+  next_.assign(counts_.size(), -1);
+  holds_.assign(counts_.size(), 0);
   for (int32_t state = 0; state < states_; ++state) {
     const int32_t counted = state % (radix.counter + 1);
     int32_t rest = state / (radix.counter + 1);
     int32_t stride = radix.counter + 1;
     int32_t total = 0;
     bool all = true;
-    for (size_t g = 0; g < groups_; ++g) {
-      const size_t index = static_cast<size_t>(state) * groups_ + g;
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      const size_t index = Index(state, static_cast<int32_t>(g));
       next_[index] = state + (counted < radix.counter ? 1 : 0);
       holds_[index] = 1;
       if (!groups[g].tracked) continue;
       const int32_t digit = rest % (groups[g].devices + 1);
+      counts_[index] = digit;
       total += digit;
       holds_[index] = digit > 0;
       next_[index] = digit < groups[g].devices ? next_[index] + stride : -1;
@@ -87,26 +80,60 @@ UsedSpace::UsedSpace(const std::vector<Group>& groups, StageCount stages) : grou
       rest /= groups[g].devices + 1;
       stride *= groups[g].devices + 1;
     }
-    const int32_t stages_so_far = radix.counter > 0 ? counted : total;
-    complete_[static_cast<size_t>(state)] =
-        all &&
-        (!stages.limited() || (stages_so_far >= stages.least && stages_so_far <= stages.most));
-    if (stages_so_far < stages.most) continue;
-    const size_t row = static_cast<size_t>(state) * groups_;
-    std::fill_n(&next_[row], groups_, -1);
-    if (stages_so_far > stages.most) std::fill_n(&holds_[row], groups_, uint8_t{0});
+    const int32_t so_far = radix.counter > 0 ? counted : total;
+    complete_.push_back(all &&
+                        (!stages.limited() || (so_far >= stages.least && so_far <= stages.most)));
+    stages_left_.push_back(stages.most - so_far);
+    if (groups_.empty() || so_far < stages.most) continue;
+    std::fill_n(&next_[Index(state, 0)], groups_.size(), -1);
+    if (so_far > stages.most) std::fill_n(&holds_[Index(state, 0)], groups_.size(), uint8_t{0});
   }
 }
 
 Completions::Completions(const CutGraph& graph, const UsedSpace& used)
-    : graph_(graph), used_(used) {
-  cost_.assign(static_cast<size_t>(used.states()) * static_cast<size_t>(graph.layers) *
-                   static_cast<size_t>(graph.groups),
-               kEndless);
+    : graph_(graph),
+      used_(used),
+      cost_(std::make_unique_for_overwrite<double[]>(static_cast<size_t>(used.states()) *
+                                                     static_cast<size_t>(graph.layers) *
+                                                     static_cast<size_t>(graph.groups))) {
+  MeasureReach();
   for (int32_t state = used.states() - 1; state >= 0; --state) FillState(state);
   for (int32_t begin = 0; begin < graph.layers; ++begin) {
     for (int32_t g = 0; g < graph.groups; ++g) best_ = std::min(best_, FromStart(g, begin));
   }
+}
+
+void Completions::MeasureReach() {
+  for (int32_t g = 0; g < graph_.groups; ++g) {
+    int32_t longest = graph_.layers - graph_.tail_begin[static_cast<size_t>(g)];
+    for (int32_t begin = 0; begin < graph_.layers; ++begin) {
+      longest = std::max(longest, graph_.farthest[graph_.At(g, begin, graph_.layers)] - begin);
+      if (graph_.start_s[graph_.At(begin, g, graph_.groups)] < kEndless) {
+        layers_at_start_ = std::max(layers_at_start_, begin);
+      }
+      if (graph_.finish(g, begin) < kEndless) {
+        layers_at_finish_ = std::max(layers_at_finish_, graph_.layers - begin);
+      }
+    }
+    longest_.push_back(longest);
+    longest_of_all_ = std::max(longest_of_all_, longest);
+  }
+}
+
+StageRange Completions::Begins(int32_t used) const {
+  int64_t before = layers_at_start_;
+  int64_t left = 0;
+  for (int32_t g = 0; g < graph_.groups; ++g) {
+    const UsedSpace::Group& group = used_.groups()[static_cast<size_t>(g)];
+    const int32_t longest = longest_[static_cast<size_t>(g)];
+    const int32_t count = used_.count(used, g);
+    before += group.tracked ? int64_t{count} * longest : graph_.layers;
+    left += group.tracked ? int64_t{group.devices - count} * longest : graph_.layers;
+  }
+  left = std::min(left, int64_t{used_.stages_left(used)} * longest_of_all_);
+  const int64_t least = graph_.layers - layers_at_finish_ - longest_of_all_ - left;
+  return {static_cast<int32_t>(std::clamp<int64_t>(least, 0, graph_.layers)),
+          static_cast<int32_t>(std::min<int64_t>(before + 1, graph_.layers))};
 }
 
 double Completions::FromStart(int32_t group, int32_t begin) const {
@@ -119,23 +146,29 @@ double Completions::FromStart(int32_t group, int32_t begin) const {
 void Completions::FillState(int32_t used) {
   std::vector<int32_t> latest;
   std::vector<int32_t> open;
-  std::vector<EndWindow> windows(static_cast<size_t>(graph_.groups));
   for (int32_t g = 0; g < graph_.groups; ++g) {
     if (used_.holds(used, g)) latest.push_back(g);
     if (used_.next(used, g) >= 0) open.push_back(g);
-    windows[static_cast<size_t>(g)].Reset(static_cast<size_t>(graph_.layers));
   }
+  if (latest.empty()) return;
+  const StageRange begins = Begins(used);
+  for (int32_t begin = 0; begin < graph_.layers; ++begin) {
+    if (begin >= begins.begin && begin < begins.end) continue;
+    std::fill_n(&cost_[Index(used, 0, begin)], graph_.groups, kEndless);
+  }
+  if (begins.size() <= 0) return;
+  windows_.resize(static_cast<size_t>(graph_.groups));
+  for (const int32_t g : latest) windows_[static_cast<size_t>(g)].Reset(graph_.layers);
   std::vector<double> next_cost(open.size());
   const bool complete = used_.complete(used);
-  for (int32_t begin = graph_.layers - 1; begin >= 0; --begin) {
+  const int32_t farthest = std::min(graph_.layers, begins.end - 1 + std::max(1, longest_of_all_));
+  for (int32_t begin = farthest - 1; begin >= begins.begin; --begin) {
     const int32_t end = begin + 1;
-    if (end < graph_.layers) {
-      for (size_t i = 0; i < open.size(); ++i) {
-        next_cost[i] = cost(used_.next(used, open[i]), open[i], end);
-      }
+    for (size_t i = 0; i < open.size() && end < graph_.layers; ++i) {
+      next_cost[i] = cost(used_.next(used, open[i]), open[i], end);
     }
     for (const int32_t g : latest) {
-      EndWindow& window = windows[static_cast<size_t>(g)];
+      EndWindow& window = windows_[static_cast<size_t>(g)];
       if (end < graph_.layers) {
         double after = complete ? graph_.finish(g, end) : kEndless;
         const double* hops = graph_.hops(g, end);
@@ -144,6 +177,7 @@ void Completions::FillState(int32_t used) {
         }
         if (after < kEndless) window.Add(end, graph_.before(g, end) + after);
       }
+      if (begin >= begins.end) continue;
       double least = window.Least(graph_.farthest[graph_.At(g, begin, graph_.layers)]);
       if (complete && graph_.allows(g, {begin, graph_.layers})) {
         least = std::min(least, graph_.before(g, graph_.layers) + graph_.finish(g, graph_.layers));

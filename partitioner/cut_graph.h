@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "partitioner/model_shape.h"
@@ -77,14 +78,20 @@ class UsedSpace {
   // Whether a device of the group may be the latest one.
   bool holds(int32_t used, int32_t group) const { return holds_[Index(used, group)] != 0; }
   bool complete(int32_t used) const { return complete_[static_cast<size_t>(used)] != 0; }
+  const std::vector<Group>& groups() const { return groups_; }
+  // Devices of a tracked group that are used.
+  int32_t count(int32_t used, int32_t group) const { return counts_[Index(used, group)]; }
+  int32_t stages_left(int32_t used) const { return stages_left_[static_cast<size_t>(used)]; }
 
  private:
   size_t Index(int32_t used, int32_t group) const {
-    return static_cast<size_t>(used) * groups_ + static_cast<size_t>(group);
+    return static_cast<size_t>(used) * groups_.size() + static_cast<size_t>(group);
   }
 
-  size_t groups_;
+  std::vector<Group> groups_;
   int32_t states_;
+  std::vector<int32_t> counts_;
+  std::vector<int32_t> stages_left_;
   std::vector<int32_t> next_;
   std::vector<uint8_t> holds_;
   std::vector<uint8_t> complete_;
@@ -93,6 +100,22 @@ class UsedSpace {
 struct GroupStage {
   int32_t group = 0;
   StageRange layers;
+};
+
+// The lowest value among the ends that a begin's window allows, while begins descend.
+class EndWindow {
+ public:
+  void Reset(int32_t layers);
+  // REQUIRES that ends descend.
+  void Add(int32_t end, double value);
+  // kEndless if there is none. REQUIRES that `farthest` never rises.
+  double Least(int32_t farthest);
+
+ private:
+  std::vector<int32_t> ends_;
+  std::vector<double> values_;
+  size_t front_ = 0;
+  size_t back_ = 0;
 };
 
 // Every point's cheapest completion. Immutable. `graph` and `used` outlive it.
@@ -122,13 +145,22 @@ class Completions {
         static_cast<size_t>(used) * static_cast<size_t>(graph_.layers) + static_cast<size_t>(begin);
     return row * static_cast<size_t>(graph_.groups) + static_cast<size_t>(group);
   }
+  void MeasureReach();
+  // Begins of stages that can be part of a path: what the used devices can hold lies before, and
+  // what the others can hold after.
+  StageRange Begins(int32_t used) const;
   void FillState(int32_t used);
   double FromStart(int32_t group, int32_t begin) const;
   Point First() const;
 
   const CutGraph& graph_;
   const UsedSpace& used_;
-  std::vector<double> cost_;  // [states, layers, groups]
+  std::unique_ptr<double[]> cost_;  // [states, layers, groups]
+  std::vector<int32_t> longest_;    // [groups] layers of a stage
+  int32_t longest_of_all_ = 0;
+  int32_t layers_at_start_ = 0;  // that may lie before the groups' first stage, and after the last
+  int32_t layers_at_finish_ = 0;
+  std::vector<EndWindow> windows_;  // [groups] of the state being filled
   double best_ = kEndless;
 };
 
