@@ -15,13 +15,34 @@ constexpr double kGiga = 1e9;
 
 std::string Number(double value) { return fmt::format("{:.12g}", value); }
 
-// TOML's basic string. Names that were read have no control characters; others become spaces.
+// The character that begins at `at` in UTF-8, which moves behind it; '?' for what is not UTF-8.
+char32_t NextCharacter(const std::string& text, size_t& at) {
+  const auto lead = static_cast<unsigned char>(text[at++]);
+  if (lead < 0x80) return lead;
+  const int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+  char32_t character = lead & (0x3f >> more);
+  for (int i = 0; i < more; ++i) {
+    const bool continues =
+        at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80;
+    if (!continues) return U'?';
+    character = character << 6 | (static_cast<unsigned char>(text[at++]) & 0x3f);
+  }
+  const bool surrogate = character >= 0xd800 && character < 0xe000;
+  return more == 0 || surrogate || character > 0x10ffff ? U'?' : character;
+}
+
+// TOML's basic string, in ASCII. Names that were read have no control characters; others become
+// spaces.
 std::string Quoted(const std::string& text) {
   std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    quoted += control ? ' ' : c;
+  for (size_t at = 0; at < text.size();) {
+    const char32_t character = NextCharacter(text, at);
+    if (character == U'"' || character == U'\\') quoted += '\\';
+    if (character >= 0x80) {
+      quoted += fmt::format("\\U{:08x}", static_cast<uint32_t>(character));
+    } else {
+      quoted += character < 0x20 || character == 0x7f ? ' ' : static_cast<char>(character);
+    }
   }
   return quoted + "\"";
 }

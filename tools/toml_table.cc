@@ -7,6 +7,13 @@
 namespace shoal {
 
 Result<toml::table> ParseToml(std::string_view text, const std::string& file) {
+  const auto other = std::find_if(text.begin(), text.end(),
+                                  [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+  if (other != text.end()) {
+    return InvalidArgument(fmt::format(
+        "{}:{}: byte 0x{:02x} is not ASCII; in strings, write other characters as \\uXXXX", file,
+        1 + std::count(text.begin(), other, '\n'), static_cast<unsigned char>(*other)));
+  }
   toml::parse_result parsed = toml::parse(text);
   if (parsed.failed()) {
     return InvalidArgument(fmt::format("{}:{}: {}", file, parsed.error().source().begin.line,

@@ -3,6 +3,11 @@
 // gives, which stays as it is where the key is missing.
 #pragma once
 
+// toml++ as headers only, because the package's library throws; and without its assertions, some of
+// which a file can break ("[,"): the parser answers with an error right after them.
+#define TOML_HEADER_ONLY 1
+#define TOML_EXCEPTIONS 0
+#define TOML_ASSERT(expr) static_cast<void>(0)
 #include <toml++/toml.h>
 
 #include <cstdint>
@@ -16,7 +21,8 @@
 
 namespace shoal {
 
-// Errors: kInvalidArgument, "FILE:LINE: what is wrong".
+// ASCII only, because toml++ 3.3 has undefined behaviour for other characters in some places;
+// strings can name them by escapes. Errors: kInvalidArgument, "FILE:LINE: what is wrong".
 Result<toml::table> ParseToml(std::string_view text, const std::string& file);
 
 struct NumberRange {

@@ -130,6 +130,8 @@ TEST(ClusterFile, ErrorsHaveFileLineAndKey) {
     EXPECT_THAT(Refusal(text), AllOf(HasSubstr("test.toml:" + where), HasSubstr(what)));
   };
   refused("x = [\n", "", "");
+  refused("\ntitle = \"caf\xc3\xa9\"\n", "2", "0xc3");
+  refused("\n[,\n", "2", "key");  // an assertion in some versions of toml++
   refused("\nspeed = 1\n", "2: speed", "unknown key");
   refused(device + "memry_gib = 1\n", "4: device[0].memry_gib", "unknown key");
   refused(device + "memory_gib = -1\n", "4: device[0].memory_gib", "-1");
@@ -182,7 +184,7 @@ rc::Gen<Cluster> AnyCluster() {
     const auto count = *rc::gen::inRange(1, 6);
     for (int i = 0; i < count; ++i) {
       DeviceProfile device;
-      device.name = fmt::format("de\"vice\\ {}", i);
+      device.name = fmt::format("de\"vi\xc3\xa7\xe2\x82\xac\\ {}", i);
       device.memory_bytes = *rc::gen::inRange<int64_t>(1, int64_t{1} << 38);
       device.speeds = {{"*", {{1, number(1e11)}, {7, number(1e11)}}}};
       device.attention_decode_macs_per_s = number(1e10);

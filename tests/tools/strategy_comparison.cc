@@ -1,6 +1,6 @@
 // Every strategy on the example clusters and on random ones, beside the planner: prints a table of
 // how many times longer a rival's objective is, and fails if the planner's is longer than anyone's.
-// usage: strategy_comparison EXAMPLES_FOLDER RANDOM_CLUSTERS [SEED]
+// usage: strategy_comparison RANDOM_CLUSTERS SEED FILE...
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -140,15 +140,15 @@ PlanProblem ProblemOf(const Cluster& cluster, std::string_view shape,
   return problem;
 }
 
-Result<bool> Compare(const std::string& folder, int random_clusters, uint64_t seed) {
+Result<bool> Compare(int random_clusters, uint64_t seed, const std::vector<std::string>& files) {
   Comparison comparison;
   bool held = true;
-  for (const char* name : {"four-pis", "laptop-and-phones", "office", "edge-gateway"}) {
-    ASSIGN_OR_RETURN(const ClusterFile file, ReadClusterFile(folder + "/" + name + ".toml"));
+  for (const std::string& path : files) {
+    ASSIGN_OR_RETURN(const ClusterFile file, ReadClusterFile(path));
     for (const char* shape : {"3b-q4_k", "8b-q4_k", "32b-q4_k"}) {
       for (const NamedObjective& objective : kObjectives) {
         held &= comparison.Add(fmt::format("Examples, {}", objective.name),
-                               fmt::format("{}, {}, {}", name, shape, objective.name),
+                               fmt::format("{}, {}, {}", path, shape, objective.name),
                                ProblemOf(file.cluster, shape, objective));
       }
     }
@@ -173,12 +173,12 @@ Result<bool> Compare(const std::string& folder, int random_clusters, uint64_t se
 }  // namespace shoal
 
 int main(int argc, char** argv) {
-  if (argc < 3 || argc > 4) {
-    std::fprintf(stderr, "usage: %s EXAMPLES_FOLDER RANDOM_CLUSTERS [SEED]\n", argv[0]);
+  if (argc < 3) {
+    std::fprintf(stderr, "usage: %s RANDOM_CLUSTERS SEED FILE...\n", argv[0]);
     return 2;
   }
-  const uint64_t seed = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1;
-  const auto held = shoal::Compare(argv[1], std::atoi(argv[2]), seed);
+  const auto held = shoal::Compare(std::atoi(argv[1]), std::strtoull(argv[2], nullptr, 10),
+                                   std::vector<std::string>(argv + 3, argv + argc));
   if (!held.ok()) std::fprintf(stderr, "%s\n", held.error().message.c_str());
   return held.ok() && *held ? 0 : 1;
 }
