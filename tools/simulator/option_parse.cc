@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "tools/simulator/event_files.h"

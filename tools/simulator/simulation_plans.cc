@@ -51,7 +51,7 @@ void SimulationRun::BeginLoading(Plan plan) {
   Push(now_s_ + options_.recovery.replan_s + load_s, {.kind = Event::Kind::kPlanReady});
 }
 
-void SimulationRun::OnChurn(const ChurnEvent& event) {
+void SimulationRun::OnChurn(ChurnEvent event) {
   const bool changes = membership_.up(event.device) != event.up;
   if (const std::optional<ChurnEvent> next = membership_.Apply(event)) {
     churn_.push_back(*next);

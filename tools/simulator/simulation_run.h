@@ -80,7 +80,7 @@ class SimulationRun {
   void StopPlan();
   void Replan();
   void BeginLoading(Plan plan);
-  void OnChurn(const ChurnEvent& event);
+  void OnChurn(ChurnEvent event);  // by value: churn_ grows meanwhile
   void OnDown(int32_t device);
   void OnUp();
   bool PlanUses(int32_t device) const;
