@@ -13,7 +13,7 @@ namespace shoal {
 struct Engine::Generation {
   std::shared_ptr<GenerationSink> sink;
   std::vector<int32_t> end_ids;
-  bool logits = false;
+  SessionRequest session;  // as it would have to be asked for now: the prompt grows with the answer
   GenerationStats stats;
   int64_t start_ns = 0;
   std::optional<int64_t> first_step_ns;
@@ -33,17 +33,16 @@ Result<SessionId> Engine::Start(GenerationRequest request) {
   Generation generation;
   generation.sink = std::move(request.sink);
   generation.end_ids = std::move(request.end_ids);
-  generation.logits = request.logits;
   generation.start_ns = clock_.NowNs();
   generation.stats.prompt_tokens = static_cast<int32_t>(request.prompt.size());
 
-  SessionRequest session;
+  SessionRequest& session = generation.session;
   session.session = id;
   session.prompt = std::move(request.prompt);
   session.max_tokens = request.max_tokens;
   session.sampling = std::move(request.sampling);
   session.logits = request.logits;
-  RETURN_IF_ERROR(scheduler_.Add(std::move(session)));
+  RETURN_IF_ERROR(scheduler_.Add(session));
   generations_.emplace(id, std::move(generation));
   Pump();
   return id;
@@ -59,7 +58,7 @@ EngineStatus Engine::status() const {
   const std::lock_guard lock(mutex_);
   EngineStatus status = status_;
   status.running = scheduler_.running();
-  status.queued = scheduler_.queued();
+  status.queued = static_cast<int32_t>(generations_.size()) - status.running;
   return status;
 }
 
@@ -73,8 +72,35 @@ void Engine::Attach(std::shared_ptr<Pipeline> pipeline, const PipelineLimits& li
   const std::lock_guard lock(mutex_);
   pipeline_ = std::move(pipeline);
   epoch_ = limits.epoch;
+  replaceable_ = limits.replaceable;
   scheduler_.Attach(limits.epoch, limits.stages, limits.kv_tokens);
   status_ = {EngineState::kReady, "ready", 0, 0};
+  ResumeAll();
+  Pump();
+}
+
+void Engine::ResumeAll() {
+  std::vector<std::pair<SessionId, Error>> refused;
+  for (const auto& [id, generation] : generations_) {
+    const Status added = scheduler_.Add(generation.session);
+    if (!added.ok()) refused.emplace_back(id, added.error());
+  }
+  for (const auto& [id, error] : refused) {
+    Finish(id, FinishReason::kError, error.WithContext("after the loss of a node"));
+  }
+}
+
+void Engine::GiveUp(const Error& error) {
+  const std::lock_guard lock(mutex_);
+  if (status_.state == EngineState::kReady) return;
+  status_.detail = error.message;
+  FinishAll(error);
+}
+
+void Engine::FinishAll(const Error& error) {
+  while (!generations_.empty()) {
+    Finish(generations_.begin()->first, FinishReason::kError, error);
+  }
 }
 
 void Engine::OnResult(StepResult result) {
@@ -99,10 +125,14 @@ void Engine::OnLost(Epoch epoch, Error error) {
   status_ = {EngineState::kLost, error.message, 0, 0};
   pipeline_.reset();
   steps_.clear();
-  while (!generations_.empty()) {
-    Finish(generations_.begin()->first, FinishReason::kError, error);
-  }
   scheduler_.Reset();
+  if (!replaceable_) return FinishAll(error);
+  std::vector<SessionId> partial;  // logits that have been reported are not reported again
+  for (auto& [id, generation] : generations_) {
+    ++generation.stats.replays;
+    if (generation.session.logits) partial.push_back(id);
+  }
+  for (const SessionId id : partial) Finish(id, FinishReason::kError, error);
 }
 
 void Engine::Pump() {
@@ -128,7 +158,7 @@ void Engine::Deliver(const StepResult& result) {
   for (const StageTiming& timing : result.timings) CountStageTime(result.id, timing);
   for (const LogitsRow& row : result.logits) {
     const auto it = generations_.find(row.session);
-    if (it == generations_.end() || !it->second.logits) continue;
+    if (it == generations_.end() || !it->second.session.logits) continue;
     Generation& generation = it->second;
     generation.sink->OnLogits(row);
     if (row.position + 1 == generation.stats.prompt_tokens) {
@@ -153,6 +183,10 @@ void Engine::Deliver(const StepResult& result) {
       Finish(token.session, FinishReason::kStopped, std::nullopt);
     } else if (!scheduler_.OnToken(token.session, token.token)) {
       Finish(token.session, FinishReason::kLength, std::nullopt);
+    } else {
+      generation.session.prompt.push_back(token.token);
+      ++generation.session.answered_tokens;
+      --generation.session.max_tokens;
     }
   }
 }

@@ -1,6 +1,10 @@
 // The engine: requests in, tokens out. Owns the scheduler and drives one pipeline; knows tokens,
 // not text (coordinator/text_stream.h) and not HTTP (coordinator/api).
 //
+// A request outlives its pipeline: when a replaceable one is lost, requests wait, and the next one
+// computes their prompts and answers so far anew and goes on. Since logits do not depend on how a
+// model is split and draws only on seed and position, the text is the one it would have been.
+//
 // Thread rule: every function is safe from any thread and none blocks on the pipeline. Sinks are
 // called with the engine's lock held, on whichever thread delivered the event: they return quickly
 // and never call the engine.
@@ -37,6 +41,7 @@ struct GenerationStats {
   int64_t prefill_ns = 0;                 // from the first step to the first token
   int64_t decode_ns = 0;                  // from the first token to the last
   std::vector<int64_t> stage_compute_ns;  // in steps that this session took part in
+  int32_t replays = 0;                    // pipelines that were lost on the way
 };
 
 // What a request hears. OnFinish is called exactly once and is the last call.
@@ -71,7 +76,7 @@ struct EngineStatus {
   EngineState state = EngineState::kStarting;
   std::string detail;
   int32_t running = 0;  // requests that hold KV memory
-  int32_t queued = 0;
+  int32_t queued = 0;   // that wait for it, or for a pipeline
 };
 
 constexpr int32_t kMaxStages = 256;  // of one pipeline
@@ -95,12 +100,18 @@ class Engine : public PipelineListener {
   void SetStarting(std::string detail);
   void Attach(std::shared_ptr<Pipeline> pipeline, const PipelineLimits& limits);
 
+  // No pipeline will follow the lost one in time: ends the requests that wait with `error`. New
+  // ones are refused until Attach. No effect while a pipeline is attached.
+  void GiveUp(const Error& error);
+
   // PipelineListener: from the pipeline's threads.
   void OnResult(StepResult result) override;
   void OnLost(Epoch epoch, Error error) override;
 
  private:
   struct Generation;
+  void ResumeAll();
+  void FinishAll(const Error& error);
   void Pump();  // submits whatever the scheduler has ready; lock held
   void Deliver(const StepResult& result);
   void CountStageTime(StepId step, const StageTiming& timing);
@@ -112,6 +123,7 @@ class Engine : public PipelineListener {
   Scheduler scheduler_;
   std::shared_ptr<Pipeline> pipeline_;  // second owner: its builder, which tears it down
   Epoch epoch_;
+  bool replaceable_ = false;  // is pipeline_
   EngineStatus status_;
   uint64_t next_session_ = 1;
   std::map<SessionId, Generation> generations_;

@@ -14,6 +14,8 @@ struct PipelineLimits {
   Epoch epoch;
   int32_t stages = 1;
   int64_t kv_tokens = 0;  // of all sessions together, in every stage
+  // Whether another one follows when it is lost: requests then wait for it and go on.
+  bool replaceable = false;
 };
 
 class Pipeline {

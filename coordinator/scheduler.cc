@@ -16,11 +16,19 @@ int32_t RoundUpToGrant(int64_t tokens) {
   return static_cast<int32_t>((tokens + kGrant - 1) / kGrant * kGrant);
 }
 
+void EraseFrom(std::deque<SessionId>& list, SessionId id) {
+  list.erase(std::find(list.begin(), list.end(), id));
+}
+
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options) : options_(options) {
-  CHECK(options.max_running <= std::min(options.step_token_budget, StepLimits::kMaxSlices),
-        "a step has room for a token of each running session: none waits for ever");
+  CHECK(options.max_running >= 1 && options.step_token_budget >= 1, "something must run");
+}
+
+int64_t Scheduler::MostRunning() const {
+  const int64_t slices_of_step = std::min(options_.step_token_budget, StepLimits::kMaxSlices);
+  return std::min<int64_t>(options_.max_running, max_in_flight_ * slices_of_step);
 }
 
 void Scheduler::Attach(Epoch epoch, int32_t max_in_flight, int64_t kv_tokens) {
@@ -38,6 +46,8 @@ void Scheduler::Reset() {
   running_ = 0;
   sessions_.clear();
   waiting_.clear();
+  prefilling_.clear();
+  ready_.clear();
   closes_.clear();
   in_flight_.clear();
 }
@@ -79,7 +89,7 @@ Status Scheduler::Add(SessionRequest request) {
 }
 
 void Scheduler::AdmitWaiting() {
-  while (!waiting_.empty() && running_ < options_.max_running) {
+  while (!waiting_.empty() && running_ < MostRunning()) {
     Session& session = sessions_.at(waiting_.front());
     const auto prompt_tokens = static_cast<int64_t>(session.request.prompt.size());
     const int32_t grant = RoundUpToGrant(
@@ -88,6 +98,7 @@ void Scheduler::AdmitWaiting() {
     session.granted_tokens = grant;
     kv_tokens_granted_ += grant;
     ++running_;
+    prefilling_.push_back(waiting_.front());
     waiting_.pop_front();
   }
 }
@@ -97,8 +108,10 @@ void Scheduler::Remove(SessionId id) {
   if (it == sessions_.end()) return;
   const Session& session = it->second;
   if (session.granted_tokens == 0) {
-    waiting_.erase(std::find(waiting_.begin(), waiting_.end(), id));
+    EraseFrom(waiting_, id);
   } else {
+    if (session.prompt_left() > 0) EraseFrom(prefilling_, id);
+    if (session.ready_token) EraseFrom(ready_, id);
     kv_tokens_granted_ -= session.granted_tokens;
     --running_;
     if (session.opened) closes_.push_back(id);
@@ -128,31 +141,31 @@ std::optional<Step> Scheduler::NextStep() {
 // keep every stage busy.
 void Scheduler::AddDecodeSlices(Step& step, int32_t& budget) {
   const int32_t share = (running_ + max_in_flight_ - 1) / max_in_flight_;
-  int32_t taken = 0;
-  for (auto& [id, session] : sessions_) {
-    if (taken >= share || budget == 0) return;
-    if (static_cast<int32_t>(step.slices.size()) >= StepLimits::kMaxSlices) return;
-    if (!session.ready_token) continue;
+  const int32_t most = std::min({share, budget, StepLimits::kMaxSlices});
+  for (int32_t taken = 0; taken < most && !ready_.empty(); ++taken) {
+    Session& session = sessions_.at(ready_.front());
+    ready_.pop_front();
     const int32_t token = *std::exchange(session.ready_token, std::nullopt);
     step.slices.push_back(MakeSlice(session, {token}, Output::kSample, step));
-    ++taken;
     --budget;
   }
 }
 
 void Scheduler::AddPrefillSlices(Step& step, int32_t& budget) {
-  for (auto& [id, session] : sessions_) {
-    if (budget == 0 || static_cast<int32_t>(step.slices.size()) >= StepLimits::kMaxSlices) return;
-    const std::vector<int32_t>& prompt = session.request.prompt;
-    const int32_t left = static_cast<int32_t>(prompt.size()) - session.next_position;
-    if (session.granted_tokens == 0 || left <= 0) continue;
+  const auto full = [&] {
+    return budget == 0 || static_cast<int32_t>(step.slices.size()) >= StepLimits::kMaxSlices;
+  };
+  for (auto it = prefilling_.begin(); it != prefilling_.end() && !full();) {
+    Session& session = sessions_.at(*it);
+    const int32_t left = session.prompt_left();
     const int32_t count = std::min({left, options_.prefill_chunk, budget});
-    const auto first = prompt.begin() + session.next_position;
+    const auto first = session.request.prompt.begin() + session.next_position;
     Output output = count == left ? Output::kSample : Output::kNone;
     if (session.request.logits) output = Output::kLogits;
     step.slices.push_back(
         MakeSlice(session, std::vector<int32_t>(first, first + count), output, step));
     budget -= count;
+    it = count == left ? prefilling_.erase(it) : std::next(it);
   }
 }
 
@@ -163,7 +176,7 @@ Slice Scheduler::MakeSlice(Session& session, std::vector<int32_t> tokens, Output
     SessionOpen open;
     open.session = request.session;
     open.context_tokens = session.granted_tokens;
-    open.prompt_tokens = static_cast<int32_t>(request.prompt.size());
+    open.prompt_tokens = static_cast<int32_t>(request.prompt.size()) - request.answered_tokens;
     open.sampling = request.sampling;
     step.opens.push_back(std::move(open));
     session.opened = true;
@@ -189,11 +202,13 @@ bool Scheduler::OnToken(SessionId id, int32_t token) {
   const auto it = sessions_.find(id);
   if (it == sessions_.end()) return true;
   Session& session = it->second;
+  if (session.prompt_left() > 0 || session.ready_token) return true;
   ++session.answer_tokens;
   if (session.answer_tokens >= session.request.max_tokens) return false;
   if (session.next_position >= std::min(session.granted_tokens, options_.context_tokens))
     return false;
   session.ready_token = token;
+  ready_.push_back(id);
   return true;
 }
 

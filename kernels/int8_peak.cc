@@ -35,6 +35,11 @@ __attribute__((target("avx2"))) int64_t MultiplyAvx2(int64_t rounds) {
                  _mm256_add_epi16(sum, _mm256_maddubs_epi16(x, x)), 32);
 }
 
+__attribute__((target("avxvnni"))) int64_t MultiplyAvxVnni(int64_t rounds) {
+  SHOAL_MULTIPLY(__m256i, __m256i, _mm256_set1_epi32(1), "x", _mm256_dpbusd_avx_epi32(sum, x, x),
+                 32);
+}
+
 __attribute__((target("avx512f,avx512vnni"))) int64_t MultiplyVnni(int64_t rounds) {
   SHOAL_MULTIPLY(__m512i, __m512i, _mm512_set1_epi32(1), "v", _mm512_dpbusd_epi32(sum, x, x), 64);
 }
@@ -63,6 +68,7 @@ int64_t MultiplyInt8(Isa isa, int64_t rounds) {
   switch (isa) {
 #if defined(__x86_64__)
     case Isa::kAvx2: return MultiplyAvx2(rounds);
+    case Isa::kAvxVnni: return MultiplyAvxVnni(rounds);
     case Isa::kAvx512Vnni: return MultiplyVnni(rounds);
 #elif defined(__aarch64__)
     case Isa::kNeon: return MultiplyNeon(rounds);

@@ -13,7 +13,7 @@ namespace shoal::kernels {
 
 namespace {
 
-constexpr std::array kAll = {Isa::kReference, Isa::kAvx2,    Isa::kAvx512Vnni,
+constexpr std::array kAll = {Isa::kReference, Isa::kAvx2,    Isa::kAvxVnni, Isa::kAvx512Vnni,
                              Isa::kNeon,      Isa::kDotProd, Isa::kI8mm};
 
 #if defined(__x86_64__)
@@ -24,6 +24,7 @@ bool IsSupported(Isa isa) {
   switch (isa) {
     case Isa::kReference: return true;
     case Isa::kAvx2: return avx2;
+    case Isa::kAvxVnni: return avx2 && __builtin_cpu_supports("avxvnni");
     case Isa::kAvx512Vnni:
       return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
@@ -68,6 +69,7 @@ std::string_view IsaName(Isa isa) {
   switch (isa) {
     case Isa::kReference: return "reference";
     case Isa::kAvx2: return "avx2";
+    case Isa::kAvxVnni: return "avxvnni";
     case Isa::kAvx512Vnni: return "avx512vnni";
     case Isa::kNeon: return "neon";
     case Isa::kDotProd: return "dotprod";

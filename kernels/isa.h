@@ -10,16 +10,17 @@
 
 namespace shoal::kernels {
 
-enum class Isa { kReference, kAvx2, kAvx512Vnni, kNeon, kDotProd, kI8mm };
+enum class Isa { kReference, kAvx2, kAvxVnni, kAvx512Vnni, kNeon, kDotProd, kI8mm };
 
 // All of them, whatever this CPU and this build can run.
 std::span<const Isa> AllIsas();
 
-// As SHOAL_ISA takes it: "reference", "avx2", "avx512vnni", "neon", "dotprod", "i8mm".
+// As SHOAL_ISA takes it: "reference", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm".
 std::string_view IsaName(Isa isa);
 
 // Those that this CPU and this build can run, slowest first; always begins with kReference.
 //   kAvx2        AVX2, FMA, F16C
+//   kAvxVnni     AVX-VNNI, and all of kAvx2
 //   kAvx512Vnni  AVX-512 F, BW, DQ, VL and VNNI, and all of kAvx2
 //   kNeon        Armv8-A, that is, every AArch64 CPU
 //   kDotProd     Armv8.2-A with the dot product instructions

@@ -5,6 +5,7 @@
 #if defined(__x86_64__)
 #include "kernels/avx2.h"
 #include "kernels/avx512vnni.h"
+#include "kernels/avxvnni.h"
 #elif defined(__aarch64__)
 #include "kernels/dotprod.h"
 #include "kernels/i8mm.h"
@@ -22,18 +23,17 @@
 
 namespace shoal::kernels {
 
-#if defined(__aarch64__)
 namespace {
 
 // An instruction set that adds a matmul to another one and packs weights as that one does.
-constexpr KernelTable WithMatMul(KernelTable table, Isa isa, decltype(KernelTable::matmul) matmul) {
+[[maybe_unused]] constexpr KernelTable WithMatMul(KernelTable table, Isa isa,
+                                                  decltype(KernelTable::matmul) matmul) {
   table.isa = isa;
   table.matmul = matmul;
   return table;
 }
 
 }  // namespace
-#endif
 
 ActivationFormat ActivationFormatFor(TensorType weights) {
   switch (weights) {
@@ -70,8 +70,10 @@ const KernelTable& TableFor(Isa isa) {
   static constexpr KernelTable kReference = SHOAL_KERNEL_TABLE(Isa::kReference, reference);
 #if defined(__x86_64__)
   static constexpr KernelTable kAvx2 = SHOAL_KERNEL_TABLE(Isa::kAvx2, avx2);
+  static constexpr KernelTable kAvxVnni = WithMatMul(kAvx2, Isa::kAvxVnni, avxvnni::MatMul);
   static constexpr KernelTable kAvx512Vnni = SHOAL_KERNEL_TABLE(Isa::kAvx512Vnni, avx512vnni);
   if (isa == Isa::kAvx2) return kAvx2;
+  if (isa == Isa::kAvxVnni) return kAvxVnni;
   if (isa == Isa::kAvx512Vnni) return kAvx512Vnni;
 #elif defined(__aarch64__)
   static constexpr KernelTable kNeon = SHOAL_KERNEL_TABLE(Isa::kNeon, neon);

@@ -43,20 +43,67 @@ std::optional<BlockUnits> UnitsOf(TensorType type) {
   }
 }
 
-// Spreads `count` units of row `row` over the record, of which `at` is the offset in the block.
+// The 16 rows of a group at one block: row r's block lies at block + r * stride.
+struct BlockColumn {
+  const std::byte* block;
+  int64_t stride;
+  int64_t rows;  // at most kRowUnit
+};
+
+// Spreads `count` units of every row over the record, of which `at` is the offset in the block.
 template <int64_t kUnitBytes>
-void PackUnits(int64_t count, int64_t row, const std::byte* block, std::byte* record, int64_t& at) {
+void PackUnits(int64_t count, const BlockColumn& from, std::byte* record, int64_t& at) {
   for (int64_t i = 0; i < count; ++i, at += kUnitBytes) {
-    std::memcpy(record + kRowUnit * at + kUnitBytes * row, block + at, kUnitBytes);
+    for (int64_t r = 0; r < from.rows; ++r) {
+      std::memcpy(record + kRowUnit * at + kUnitBytes * r, from.block + r * from.stride + at,
+                  kUnitBytes);
+    }
   }
 }
 
-void PackBlock(const BlockUnits& units, const std::byte* block, int64_t row, std::byte* record) {
+using FourPieces = uint32_t __attribute__((vector_size(16)));
+
+FourPieces LoadPieces(const std::byte* from) {
+  FourPieces pieces;
+  std::memcpy(&pieces, from, sizeof(pieces));
+  return pieces;
+}
+
+// Four pieces of four rows at once: a transpose in registers.
+void PackFourPieces(const BlockColumn& from, int64_t row, std::byte* record, int64_t at) {
+  const std::byte* block = from.block + row * from.stride + at;
+  const FourPieces a = LoadPieces(block);
+  const FourPieces b = LoadPieces(block + from.stride);
+  const FourPieces c = LoadPieces(block + 2 * from.stride);
+  const FourPieces d = LoadPieces(block + 3 * from.stride);
+  const FourPieces ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const FourPieces ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const FourPieces cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const FourPieces cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const FourPieces columns[4] = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
+                                 __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+                                 __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+                                 __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+  for (int64_t i = 0; i < 4; ++i) {
+    std::memcpy(record + kRowUnit * (at + 4 * i) + 4 * row, &columns[i], sizeof(columns[i]));
+  }
+}
+
+void PackPieces(int64_t count, const BlockColumn& from, std::byte* record, int64_t& at) {
+  if (from.rows == kRowUnit) {
+    for (; count >= 4; count -= 4, at += 16) {
+      for (int64_t row = 0; row < kRowUnit; row += 4) PackFourPieces(from, row, record, at);
+    }
+  }
+  PackUnits<4>(count, from, record, at);
+}
+
+void PackBlocks(const BlockUnits& units, const BlockColumn& from, std::byte* record) {
   int64_t at = 0;
-  PackUnits<1>(units.bytes, row, block, record, at);
-  PackUnits<2>(units.halves, row, block, record, at);
-  PackUnits<4>(units.pieces, row, block, record, at);
-  PackUnits<2>(units.last_halves, row, block, record, at);
+  PackUnits<1>(units.bytes, from, record, at);
+  PackUnits<2>(units.halves, from, record, at);
+  PackPieces(units.pieces, from, record, at);
+  PackUnits<2>(units.last_halves, from, record, at);
 }
 
 }  // namespace
@@ -79,10 +126,8 @@ void PackRowGroups(const WeightMatrix& from, int64_t row_begin, int64_t row_end,
     const int64_t rows = std::min(kRowUnit, row_end - first);
     if (rows < kRowUnit) std::memset(group, 0, static_cast<size_t>(kRowUnit * row_bytes));
     for (int64_t at = 0; at < row_bytes; at += block_bytes) {
-      for (int64_t r = 0; r < rows; ++r) {
-        const std::byte* block = from.data + (first + r) * row_bytes + at;
-        PackBlock(*units, block, r, group + kRowUnit * at);
-      }
+      PackBlocks(*units, {from.data + first * row_bytes + at, row_bytes, rows},
+                 group + kRowUnit * at);
     }
   }
 }

@@ -18,7 +18,6 @@
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "kernels/int8_peak.h"
-#include "node/cpu_topology.h"
 
 namespace shoal {
 
@@ -138,6 +137,8 @@ double MeasureInt8MacsPerS(kernels::Isa isa, ThreadPool& pool) {
 
 int64_t AvailableMemoryBytes() { return ReadProcKilobytes("/proc/meminfo", "MemAvailable:"); }
 
+int64_t TotalMemoryBytes() { return ReadProcKilobytes("/proc/meminfo", "MemTotal:"); }
+
 int64_t ResidentBytes() { return ReadProcKilobytes("/proc/self/status", "VmRSS:"); }
 
 std::string HostId() {
@@ -148,21 +149,26 @@ std::string HostId() {
   return ToHex(Sha256Of(std::as_bytes(std::span(boot_id)))).substr(0, kDigits);
 }
 
-int UsePerformanceCores() {
+std::vector<Cpu> AllowedCpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) {
-    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  }
   std::vector<int> allowed;
-  for (int id = 0; id < CPU_SETSIZE; ++id) {
-    if (CPU_ISSET(id, &set)) allowed.push_back(id);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+    for (int id = 0; id < CPU_SETSIZE; ++id) {
+      if (CPU_ISSET(id, &set)) allowed.push_back(id);
+    }
   }
-  const std::vector<int> chosen = PerformanceCpus(ReadCpus("/sys/devices/system/cpu", allowed));
+  return ReadCpus("/sys/devices/system/cpu", allowed);
+}
+
+int UsePerformanceCores() {
+  const std::vector<int> chosen = PerformanceCpus(AllowedCpus());
+  if (chosen.empty()) return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  cpu_set_t set;
   CPU_ZERO(&set);
   for (const int id : chosen) CPU_SET(id, &set);
   sched_setaffinity(0, sizeof(set), &set);  // without it the threads only run less well placed
-  const int cores = std::max(1, static_cast<int>(chosen.size()));
+  const int cores = static_cast<int>(chosen.size());
   const int quota = ReadCpuQuota("/sys/fs/cgroup/cpu.max");
   return quota > 0 ? std::min(cores, quota) : cores;
 }

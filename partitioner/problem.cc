@@ -108,6 +108,9 @@ Status CheckConstraints(const Constraints& constraints, int32_t devices) {
     if (!known(device))
       return InvalidArgument(fmt::format("excluded: there is no device {}", device));
   }
+  bool any_left = false;
+  for (int32_t device = 0; device < devices; ++device) any_left = any_left || !excluded(device);
+  if (!any_left) return InvalidArgument("all devices are excluded");
   std::vector<int32_t> wanted = constraints.required;
   if (constraints.first != -1) wanted.push_back(constraints.first);
   if (constraints.last != -1) wanted.push_back(constraints.last);

@@ -53,7 +53,7 @@ struct PlanProblem {
 // Errors (kInvalidArgument): those of CheckCluster; no layers; negative sizes; sizes in total
 // beyond what an int64 holds; given_layer_s of another count than the layers; counts or weights of
 // the workload or the objective that are not positive where they must be; constraints that name a
-// device that does not exist or contradict each other.
+// device that does not exist, contradict each other or exclude all devices.
 Status CheckProblem(const PlanProblem& problem);
 
 }  // namespace shoal

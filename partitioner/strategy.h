@@ -28,6 +28,21 @@ class Strategy {
 // equal numbers of layers.
 std::unique_ptr<Strategy> MakeSpeedProportional();
 
+// Rivals, one file each in partitioner/strategies: its first comment names the source and says
+// where it departs from it. They keep to constraints or answer with an error that names the one
+// broken.
+std::unique_ptr<Strategy> MakeEven();
+std::unique_ptr<Strategy> MakeMemoryProportional();
+std::unique_ptr<Strategy> MakeTensorSplit();
+std::unique_ptr<Strategy> MakeEdgeShardLatency();
+std::unique_ptr<Strategy> MakeEdgeShardThroughput();
+std::unique_ptr<Strategy> MakePipeEdge();
+std::unique_ptr<Strategy> MakeHalda();
+std::unique_ptr<Strategy> MakeHaldaWithoutLinks();
+std::unique_ptr<Strategy> MakePetals();
+std::unique_ptr<Strategy> MakeHelix();
+std::unique_ptr<Strategy> MakeWaterFilling();
+
 // All of them, in the order of help texts.
 std::vector<std::unique_ptr<Strategy>> AllStrategies();
 // Errors: kInvalidArgument (lists the names there are).

@@ -119,6 +119,9 @@ struct Answer {
   Ending ending;
 };
 
+// Tokens of the context that a chat keeps free for an answer of unknown length.
+constexpr int32_t kAnswerRoom = 256;
+
 class Conversation {
  public:
   Conversation(ModelSession& session, const TextModel& text, const Options& options)
@@ -145,9 +148,26 @@ class Conversation {
   }
 
   Result<Answer> AnswerChat() {
-    ASSIGN_OR_RETURN(const std::string rendered,
-                     text_.RenderChat({{"messages", messages_}}, Today()));
-    return Generate(text_.EncodeChat(rendered));
+    const int32_t context = session_.options().context;
+    const int32_t wanted = options_.max_tokens > 0 ? options_.max_tokens : kAnswerRoom;
+    const auto room = static_cast<size_t>(context - std::min(wanted, context / 4));
+    while (true) {
+      ASSIGN_OR_RETURN(const std::string rendered,
+                       text_.RenderChat({{"messages", messages_}}, Today()));
+      std::vector<int32_t> tokens = text_.EncodeChat(rendered);
+      if (tokens.size() <= room || !ForgetOldest()) return Generate(std::move(tokens));
+    }
+  }
+
+  // The oldest question and its answer make room; the system message and the newest question stay.
+  bool ForgetOldest() {
+    const size_t first = messages_[0]["role"] == "system" ? 1 : 0;
+    if (messages_.size() < first + 3) return false;
+    const auto oldest = messages_.begin() + static_cast<ptrdiff_t>(first);
+    messages_.erase(oldest, oldest + 2);
+    fmt::print(stderr, "[the context of {} tokens is full: the oldest question is forgotten]\n",
+               session_.options().context);
+    return true;
   }
 
   Result<Answer> Generate(std::vector<int32_t> tokens) {
@@ -201,6 +221,10 @@ void PrintStats(const GenerationStats& stats, bool stages) {
   fmt::print(stderr, "[prefill {} tokens, {:.0f} tokens/s; decode {} tokens, {:.1f} tokens/s]\n",
              stats.prompt_tokens, PerSecond(stats.prompt_tokens, stats.prefill_ns),
              stats.answer_tokens, PerSecond(decoded, stats.decode_ns));
+  if (stats.replays > 0) {
+    fmt::print(stderr, "[went on after losing a node: {} time{}]\n", stats.replays,
+               stats.replays == 1 ? "" : "s");
+  }
   if (!stages) return;
   const int64_t total_ns = stats.prefill_ns + stats.decode_ns;
   for (size_t i = 0; i < stats.stage_compute_ns.size(); ++i) {

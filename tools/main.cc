@@ -22,6 +22,10 @@ int main(int argc, char** argv) {
   shoal::AddServeCommand(app, exit_code);
   shoal::AddNodeCommand(app, exit_code);
   shoal::AddBenchCommand(app, exit_code);
+  shoal::AddPlanCommand(app, exit_code);
+  shoal::AddProfileCommand(app, exit_code);
+  shoal::AddClusterCommand(app, exit_code);
+  shoal::AddSimulateCommand(app, exit_code);
   shoal::AddInspectCommand(app, exit_code);
   shoal::AddLogitsCommand(app, exit_code);
   shoal::AddTokenizeCommand(app, exit_code);

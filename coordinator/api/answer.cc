@@ -148,6 +148,12 @@ void Answer::Abandon() {
   CancelSessions();
 }
 
+void Answer::Stop() {
+  if (channel_ == nullptr) return;
+  Fail(FromGenerationError(
+      Unavailable("the server is shutting down; send the request again once it is back")));
+}
+
 void Answer::OnText(size_t choice, const std::string& text,
                     const std::optional<TokenReport>& report) {
   if (channel_ != nullptr) ShowText(choice, text, report ? &*report : nullptr);

@@ -29,6 +29,7 @@ class Answer final : public Exchange, public std::enable_shared_from_this<Answer
   // Called once.
   void Begin(std::string body);
   void Abandon() override;
+  void Stop() override;
 
   // What the sinks post.
   void OnText(size_t choice, const std::string& text, const std::optional<TokenReport>& report);

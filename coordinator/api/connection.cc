@@ -85,6 +85,21 @@ void Connection::Close() {
   on_closed_(this);
 }
 
+void Connection::Finish() {
+  mode_.keep_alive = false;
+  switch (phase_) {
+    case Phase::kIdle:
+    case Phase::kHead:
+    case Phase::kBody: return Close();
+    case Phase::kAnswering:
+      if (const std::shared_ptr<Exchange> exchange = exchange_) exchange->Stop();
+      return;
+    case Phase::kDraining:
+    case Phase::kLingering:
+    case Phase::kClosed: return;
+  }
+}
+
 // ---- Reading ----
 
 void Connection::NextRequest() {

@@ -28,6 +28,8 @@ class Connection final : public ReplyChannel, public std::enable_shared_from_thi
   void Open();
   // Abandons the exchange, if there is one, and drops the connection.
   void Close();
+  // Stops the exchange, if there is one, and drops the connection once its reply is out.
+  void Finish();
 
   void Reply(const HttpReply& reply) override;
   void BeginStream() override;

@@ -38,6 +38,8 @@ class Exchange {
   virtual ~Exchange() = default;
   // The client is gone: frees what the request holds; the channel is not used again.
   virtual void Abandon() = 0;
+  // The server is shutting down: replies at once, with an error if there is nothing better.
+  virtual void Stop() = 0;
 };
 
 // What all requests share; outlives them.

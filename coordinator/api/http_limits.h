@@ -17,6 +17,7 @@ struct HttpLimits {
   static constexpr int kIdleTimeoutS = 75;    // between requests of one connection
   static constexpr int kWriteTimeoutS = 30;   // a client that does not read is dropped
   static constexpr int kLingerTimeoutS = 2;   // for the client to read an error and close
+  static constexpr int kShutdownMs = 500;     // for last replies when the server stops
   static constexpr int kKeepAliveS = 10;      // a stream that has nothing to say sends a comment
   static constexpr int kMaxChoices = 8;       // `n` of one request
   static constexpr size_t kMaxPrompts = 32;   // of one /v1/completions request

@@ -41,6 +41,7 @@ class HttpServer::Impl {
   void Accept();
   void OnAccept(error_code error, tcp::socket socket);
   void TurnAway(tcp::socket socket);
+  void OnClosed(Connection* connection);
 
   const HttpServerOptions options_;
   asio::io_context io_{1};
@@ -49,9 +50,11 @@ class HttpServer::Impl {
   ServerContext context_;
   tcp::acceptor acceptor_{io_};
   asio::steady_timer accept_timer_{io_};
+  asio::steady_timer stop_timer_{io_};
   uint16_t port_ = 0;
   // On the I/O thread. Second owners: the connections' own pending handlers.
   std::map<Connection*, std::shared_ptr<Connection>> connections_;
+  bool stopping_ = false;
   std::thread io_thread_;
 };
 
@@ -90,7 +93,13 @@ HttpServer::Impl::~Impl() {
     error_code ignored;
     acceptor_.close(ignored);
     accept_timer_.cancel();
-    while (!connections_.empty()) connections_.begin()->second->Close();
+    stopping_ = true;
+    for (const auto& [connection, owner] : std::map(connections_)) connection->Finish();
+    stop_timer_.expires_after(options_.timeouts.shutdown);
+    stop_timer_.async_wait([this](error_code) {
+      while (!connections_.empty()) connections_.begin()->second->Close();
+    });
+    if (connections_.empty()) stop_timer_.cancel();
   });
   workers_.join();
   work_.reset();
@@ -127,11 +136,16 @@ void HttpServer::Impl::OnAccept(error_code error, tcp::socket socket) {
     TurnAway(std::move(socket));
   } else {
     const auto connection = std::make_shared<Connection>(
-        std::move(socket), context_, [this](Connection* closed) { connections_.erase(closed); });
+        std::move(socket), context_, [this](Connection* closed) { OnClosed(closed); });
     connections_.emplace(connection.get(), connection);
     connection->Open();
   }
   Accept();
+}
+
+void HttpServer::Impl::OnClosed(Connection* connection) {
+  connections_.erase(connection);
+  if (stopping_ && connections_.empty()) stop_timer_.cancel();
 }
 
 void HttpServer::Impl::TurnAway(tcp::socket socket) {

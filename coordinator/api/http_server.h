@@ -28,6 +28,7 @@ struct HttpTimeouts {
   std::chrono::milliseconds idle = std::chrono::seconds(HttpLimits::kIdleTimeoutS);
   std::chrono::milliseconds write = std::chrono::seconds(HttpLimits::kWriteTimeoutS);
   std::chrono::milliseconds linger = std::chrono::seconds(HttpLimits::kLingerTimeoutS);
+  std::chrono::milliseconds shutdown = std::chrono::milliseconds(HttpLimits::kShutdownMs);
   std::chrono::milliseconds keep_alive = std::chrono::seconds(HttpLimits::kKeepAliveS);
 };
 
@@ -45,7 +46,8 @@ class HttpServer {
   // Binds and begins to serve. Errors: the address cannot be parsed or bound (named).
   static Result<std::unique_ptr<HttpServer>> Start(const HttpServerOptions& options, Engine& engine,
                                                    const TextModel& text);
-  // Cancels what runs, closes connections, joins the threads.
+  // Ends what runs with an error that says why, sends what is left to send for at most
+  // `timeouts.shutdown`, closes connections, joins the threads.
   ~HttpServer();
 
   uint16_t port() const;

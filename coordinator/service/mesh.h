@@ -1,11 +1,13 @@
-// Brings a pipeline up over given nodes and keeps it up: describe, plan, prepare, link, serve; when
-// a node is lost, tell the engine at once (its requests end with an error that names the node),
-// then begin again with a higher epoch until every stage answers.
+// Brings a pipeline up over given nodes and keeps it up: describe, plan, prepare, link, serve. When
+// a node is lost, the engine's requests wait while a new pipeline of a higher epoch is made of the
+// nodes that are left, and go on there; only if these cannot hold the model do they end with an
+// error that names the node. A node that comes back is taken in again when nobody is disturbed.
 //
 // Thread rule: runs a supervisor thread of its own; every function is safe from any thread.
 #pragma once
 
 #include <condition_variable>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,6 +18,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "coordinator/engine.h"
+#include "coordinator/membership.h"
 #include "coordinator/service/remote_pipeline.h"
 #include "partitioner/plan.h"
 
@@ -43,21 +46,48 @@ class Mesh {
   Status WaitReady(int timeout_ms);
   // The plan that serves now or served last.
   std::optional<Plan> plan() const;
-  // What each node said of itself, in the nodes' order; empty before the first plan.
+  // What each node last said of itself, in the nodes' order; empty before the first plan.
   std::vector<NodeDescription> descriptions() const;
 
  private:
+  // A node that was asked to describe itself.
+  struct Asked {
+    int32_t node = 0;  // index into options_.nodes
+    std::unique_ptr<NodeLink> link;
+    Result<NodeDescription> description;
+  };
+  using AskedNodes = std::vector<Asked>;
+
   void SupervisorThreadMain();
   Result<std::shared_ptr<RemotePipeline>> BringUp();
-  Result<Plan> MakePlan(const std::vector<NodeDescription>& descriptions) const;
+  Result<AskedNodes> AskEveryone();
+  AskedNodes Ask(const std::vector<int32_t>& nodes, NodeLink::Patience patience) const;
+  void Note(const AskedNodes& asked);
+  Result<Plan> ChoosePlan(AskedNodes& asked);
+  Result<Plan> MakePlan(const AskedNodes& asked) const;
+  void Publish(const Plan& plan, const AskedNodes& asked);
   void Serve(const std::shared_ptr<RemotePipeline>& pipeline);
+  std::optional<PipelineLoss> WatchOver(RemotePipeline& pipeline);
+  bool ShouldTakeIn();
+  void AfterFailure(const Error& error);
   void Announce(const Status& status);
   bool Pause(int timeout_ms);  // false: stopping
 
   const MeshOptions options_;
   Engine& engine_;
   const Clock& clock_;
-  uint64_t epoch_;  // the highest so far; the supervisor's alone
+
+  // The supervisor's alone.
+  uint64_t epoch_ = 0;  // the highest so far
+  Membership members_;
+  std::vector<int32_t> serving_;    // nodes that the last plan's devices were
+  std::vector<int32_t> outside_;    // nodes without a part in the plan that serves
+  std::future<AskedNodes> asking_;  // whether they are there again
+  int64_t ask_next_ns_ = 0;
+  int64_t served_since_ns_ = 0;
+  std::optional<PipelineLoss> loss_;  // since which nothing serves; none: nothing served so far
+  int64_t lost_at_ns_ = 0;
+  int attempts_ = 0;  // since then, that failed
 
   mutable std::mutex mutex_;  // guards everything below
   std::condition_variable changed_;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "coordinator/service/profile_message.h"
 #include "net/channel.h"
 #include "net/deadline_guard.h"
 
@@ -15,8 +16,7 @@ namespace {
 // Loading is bounded by the disk, so it gets long; a dead node is noticed by keep-alive well
 // before.
 constexpr int kPrepareTimeoutMs = 30 * 60 * 1000;
-constexpr int kConnectTimeoutMs = 3000;
-constexpr int kDescribeTimeoutMs = 20'000;  // includes the node's measurement of itself
+constexpr int kProfileTimeoutMs = 5 * 60 * 1000;  // seconds, but of a slow or busy device
 
 }  // namespace
 
@@ -57,13 +57,14 @@ std::unique_ptr<grpc::ClientContext> NodeLink::MakeContext(int timeout_ms) {
   return context;
 }
 
-Result<NodeDescription> NodeLink::Describe() {
-  const auto wait = std::chrono::system_clock::now() + std::chrono::milliseconds(kConnectTimeoutMs);
+Result<NodeDescription> NodeLink::Describe(Patience patience) {
+  const auto wait =
+      std::chrono::system_clock::now() + std::chrono::milliseconds(patience.connect_ms);
   if (!channel_->WaitForConnected(wait)) {
-    return Unavailable(
-        fmt::format("{}: no connection within {} ms; is it running?", label(), kConnectTimeoutMs));
+    return Unavailable(fmt::format("{}: no connection within {} ms; is it running?", label(),
+                                   patience.connect_ms));
   }
-  const auto context = MakeContext(kDescribeTimeoutMs);
+  const auto context = MakeContext(patience.answer_ms);
   v1::DescribeRequest request;
   request.set_protocol_version(kProtocolVersion);
   request.set_build(BuildId());
@@ -80,7 +81,52 @@ Result<NodeDescription> NodeLink::Describe() {
   description.memory_bytes = reply.memory_bytes();
   description.weight_bytes_per_s = reply.weight_bytes_per_s();
   description.host_id = reply.host_id();
+  description.instance = reply.instance();
   return description;
+}
+
+Result<DeviceProfile> NodeLink::Profile(const ProfileTarget& target, bool refresh,
+                                        const std::function<void(int32_t, int32_t)>& progress) {
+  const auto context = MakeContext(kProfileTimeoutMs);
+  v1::ProfileRequest request;
+  request.set_protocol_version(kProtocolVersion);
+  request.set_build(BuildId());
+  request.set_refresh(refresh);
+  TargetToMessage(target, request);
+  const auto reader = stub_->Profile(context.get(), request);
+  v1::ProfileReply reply;
+  v1::ProfileMessage profile;
+  while (reader->Read(&reply)) {
+    progress(reply.done(), reply.total());
+    if (reply.has_profile()) profile = reply.profile();
+  }
+  const grpc::Status status = reader->Finish();
+  {
+    const std::lock_guard lock(mutex_);
+    call_ = nullptr;
+  }
+  if (!status.ok()) return Explain(status);
+  return DeviceFromMessage(node_.name, profile);
+}
+
+Result<LinkMeasurement> NodeLink::ProbeLinkTo(const ProbeTarget& target) {
+  const auto context = MakeContext(kProbeTimeoutMs + 2 * kCallTimeoutMs);
+  v1::ProbeLinkRequest request;
+  request.set_address(target.address.ToString());
+  request.set_name(target.name);
+  request.set_instance(target.instance);
+  request.set_round_trip_only(target.round_trip_only);
+  v1::ProbeLinkReply reply;
+  const grpc::Status status = stub_->ProbeLink(context.get(), request, &reply);
+  {
+    const std::lock_guard lock(mutex_);
+    call_ = nullptr;
+  }
+  if (!status.ok()) return Explain(status);
+  const LinkMeasurement link = {reply.round_trip_s(), reply.round_trip_p95_s(),
+                                reply.send_bytes_per_s(), reply.receive_bytes_per_s()};
+  RETURN_IF_ERROR(CheckMeasurement(link, label()));
+  return link;
 }
 
 Status NodeLink::Prepare(const ShardOrder& order,

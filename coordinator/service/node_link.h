@@ -17,10 +17,13 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/sha256.h"
+#include "coordinator/model_shape.h"
 #include "model/gguf/tensor_type.h"
 #include "model/step/step.h"
 #include "net/address.h"
 #include "net/link_client.h"
+#include "net/link_probe.h"
+#include "partitioner/cluster.h"
 #include "proto/control.grpc.pb.h"
 
 namespace shoal {
@@ -36,6 +39,7 @@ struct NodeDescription {
   int64_t memory_bytes = 0;
   double weight_bytes_per_s = 0;
   std::string host_id;
+  uint64_t instance = 0;
 };
 
 struct ShardOrder {
@@ -57,8 +61,19 @@ class NodeLink {
   const MeshNode& node() const { return node_; }
   std::string label() const;  // "node NAME at ADDRESS", for messages
 
-  // Waits a few seconds for the node to come up. Changes nothing on the node.
-  Result<NodeDescription> Describe();
+  // How long to wait for the node to come up, and for its answer.
+  struct Patience {
+    int connect_ms = 3000;
+    int answer_ms = 20'000;  // includes the node's measurement of itself
+  };
+  // Changes nothing on the node.
+  Result<NodeDescription> Describe(Patience patience);
+  // Has the node measure itself, which may take seconds; `progress(done, total)` is called
+  // meanwhile. Changes nothing on the node. Errors also for a profile that makes no sense.
+  Result<DeviceProfile> Profile(const ProfileTarget& target, bool refresh,
+                                const std::function<void(int32_t, int32_t)>& progress);
+  // Has the node dial another one and measure the link. Changes nothing.
+  Result<LinkMeasurement> ProbeLinkTo(const ProbeTarget& target);
   // Blocks until the shard is loaded; `progress(done, total)` is called several times a second.
   Status Prepare(const ShardOrder& order, const std::function<void(int64_t, int64_t)>& progress);
   Status ConnectTo(const LinkTarget& next);

@@ -75,9 +75,12 @@ Status RemotePipeline::PrepareAll(const std::function<void(const std::string&)>&
 }
 
 Status RemotePipeline::WatchAll() {
-  for (size_t stage = 0; stage < order_.plan.stages.size(); ++stage) {
-    RETURN_IF_ERROR(node_of(stage).Watch(
-        order_.epoch, [this](Error error, bool direct) { Lose(std::move(error), direct); }));
+  for (const PlannedStage& stage : order_.plan.stages) {
+    NodeLink& node = *nodes_[static_cast<size_t>(stage.device)];
+    RETURN_IF_ERROR(
+        node.Watch(order_.epoch, [this, device = stage.device](Error error, bool direct) {
+          Lose(std::move(error), direct ? device : -1);
+        }));
   }
   heartbeat_thread_ = std::thread([this] { HeartbeatThreadMain(); });
   return OkStatus();
@@ -99,34 +102,41 @@ void RemotePipeline::Start(PipelineListener& listener) {
 
 Status RemotePipeline::Submit(Step step) {
   Status sent = steps_->Send(step);
-  if (!sent.ok()) Lose(sent.error(), false);
+  if (!sent.ok()) Lose(sent.error(), -1);
   return sent;
 }
 
-std::optional<Error> RemotePipeline::WaitLost(int timeout_ms) {
+std::optional<PipelineLoss> RemotePipeline::WaitLost(int timeout_ms) {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, milliseconds(timeout_ms), [this] { return lost_ || reported_; });
   if (!lost_ && !reported_) return std::nullopt;
   changed_.wait_for(lock, milliseconds(kEchoMs), [this] { return lost_.has_value(); });
-  return lost_ ? lost_ : reported_;
+  return lost_ ? lost_ : PipelineLoss{*reported_};
 }
 
-void RemotePipeline::Lose(Error error, bool direct) {
+void RemotePipeline::Lose(Error error, int32_t node) {
   const std::lock_guard lock(mutex_);
-  std::optional<Error>& slot = direct ? lost_ : reported_;
-  if (!slot) slot = std::move(error);
+  if (node < 0) {
+    if (!reported_) reported_ = std::move(error);
+  } else if (!lost_) {
+    lost_ = PipelineLoss{std::move(error), node};
+  }
   changed_.notify_all();
 }
 
-void RemotePipeline::CancelAll() {
-  Lose(Cancelled("the pipeline is being taken down"), true);
+void RemotePipeline::Cancel() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!lost_) lost_ = PipelineLoss{Cancelled("the pipeline is being taken down")};
+    changed_.notify_all();
+  }
   for (const std::unique_ptr<NodeLink>& node : nodes_) node->Cancel();
   if (steps_ != nullptr) steps_->Cancel();
   if (results_ != nullptr) results_->Cancel();
 }
 
 RemotePipeline::~RemotePipeline() {
-  CancelAll();
+  Cancel();
   if (heartbeat_thread_.joinable()) heartbeat_thread_.join();
   if (result_thread_.joinable()) result_thread_.join();
   nodes_.clear();  // joins the watch threads, which call Lose
@@ -136,7 +146,7 @@ void RemotePipeline::ResultThreadMain(PipelineListener& listener) {
   while (true) {
     Result<StepResult> result = results_->Receive();
     if (!result.ok()) {
-      Lose(result.error(), false);
+      Lose(result.error(), -1);
       return;
     }
     listener.OnResult(std::move(*result));
@@ -153,7 +163,7 @@ void RemotePipeline::HeartbeatThreadMain() {
       const int64_t silent_ms = (clock_.NowNs() - node.last_heard_ns()) / kNsPerMs;
       if (silent_ms > kSilenceMs) {
         Lose(Unavailable(fmt::format("{} is gone: silent for {} ms", node.label(), silent_ms)),
-             true);
+             order_.plan.stages[stage].device);
       }
     }
     lock.lock();

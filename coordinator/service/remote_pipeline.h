@@ -31,6 +31,11 @@ struct PipelineOrder {
   TensorType kv_type = TensorType::kF16;
 };
 
+struct PipelineLoss {
+  Error error;
+  int32_t node = -1;  // index of the node that is gone; -1: it is not clear that one is
+};
+
 class RemotePipeline final : public Pipeline {
  public:
   // Loads every shard (in parallel), links the stages, and returns when every one has answered.
@@ -44,8 +49,12 @@ class RemotePipeline final : public Pipeline {
   void Start(PipelineListener& listener);
   Status Submit(Step step) override;
 
+  // Makes a Submit that is blocked by a stage that reads no more, and all later ones, fail. Any
+  // thread.
+  void Cancel();
+
   // Blocks until the pipeline is lost, or for `timeout_ms`; nothing if it still works.
-  std::optional<Error> WaitLost(int timeout_ms);
+  std::optional<PipelineLoss> WaitLost(int timeout_ms);
 
  private:
   RemotePipeline(std::vector<std::unique_ptr<NodeLink>> nodes, const PipelineOrder& order,
@@ -57,8 +66,7 @@ class RemotePipeline final : public Pipeline {
   Status LinkAll();
   NodeLink& node_of(size_t stage);
   LinkTarget TargetOf(size_t stage);
-  void Lose(Error error, bool direct);
-  void CancelAll();
+  void Lose(Error error, int32_t node);
   void ResultThreadMain(PipelineListener& listener);
   void HeartbeatThreadMain();
 
@@ -70,8 +78,8 @@ class RemotePipeline final : public Pipeline {
 
   std::mutex mutex_;  // guards the next three
   std::condition_variable changed_;
-  std::optional<Error> reported_;  // a node says that something failed: the cause may lie elsewhere
-  std::optional<Error> lost_;      // a node is gone: the cause
+  std::optional<Error> reported_;     // something failed, which may have its cause elsewhere
+  std::optional<PipelineLoss> lost_;  // a node is gone: the cause
 
   std::thread result_thread_;
   std::thread heartbeat_thread_;

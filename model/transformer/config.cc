@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/kernel_table.h"
+#include "model/gguf/sliding_window.h"
 #include "model/transformer/key_reader.h"
 #include "model/transformer/rope_config.h"
 
@@ -26,7 +27,6 @@ constexpr Family kFamilies[] = {
      .activation = Activation::kGelu,
      .soft_caps = true,
      .embedding_by_width = true,
-     .window_period = 2,
      .window_required = true,
      .width_scaled_layers = 46},
     {.architecture = "gemma3",
@@ -34,18 +34,16 @@ constexpr Family kFamilies[] = {
      .norms = Norms::kBoth,
      .activation = Activation::kGelu,
      .embedding_by_width = true,
-     .window_period = 6,
      .window_required = true,
      .window_rope = WindowRope::kBase10000,
      .width_scaled_layers = 62},
-    {.architecture = "phi3", .fused_gate_up = true, .window_period = 1},
+    {.architecture = "phi3", .fused_gate_up = true},
     {.architecture = "gpt-oss",
      .qkv_bias = true,
      .activation = Activation::kClampedSwiglu,
      .experts = Experts::kAlways,
      .expert_biases = true,
      .attention_sinks = true,
-     .window_period = 2,
      .window_required = true,
      .ffn_norm_tensor = "post_attention_norm"},
     {.architecture = "smollm3", .rope_layout = RopeLayout::kAdjacent, .no_rope_period = 4},
@@ -53,7 +51,6 @@ constexpr Family kFamilies[] = {
     {.architecture = "olmo2",  // OLMo 3, with windows, too
      .qk_norm = QkNorm::kRows,
      .norms = Norms::kAfter,
-     .window_period = 4,
      .window_rope = WindowRope::kUnscaled},
     {.architecture = "starcoder2",
      .qkv_bias = true,
@@ -170,9 +167,10 @@ Status ReadScales(const KeyReader& keys, ModelConfig& config) {
 // Which layers have a window, and which turn q and k.
 Status ReadLayers(const KeyReader& keys, ModelConfig& config) {
   const Family& family = config.family;
+  const int32_t window_period = WindowPeriod(config.architecture);
   constexpr std::string_view kWindow = "attention.sliding_window";
   int32_t window = 0;
-  if (family.window_period != 0 && (family.window_required || keys.Has(kWindow))) {
+  if (window_period != 0 && (family.window_required || keys.Has(kWindow))) {
     ASSIGN_OR_RETURN(window, keys.Int(kWindow, family.window_required ? 1 : 0,
                                       std::numeric_limits<int32_t>::max()));
   }
@@ -182,11 +180,8 @@ Status ReadLayers(const KeyReader& keys, ModelConfig& config) {
   config.layer_configs.resize(static_cast<size_t>(config.layers));
   for (int32_t i = 0; i < config.layers; ++i) {
     LayerConfig& layer = config.layer_configs[static_cast<size_t>(i)];
-    const bool sees_all = family.window_period > 1 && is_last_of(i, family.window_period);
-    if (window != 0 && !sees_all) {
-      layer.window = window;
-      if (config.window_rope) layer.rope = LayerRope::kWindow;
-    }
+    layer.window = WindowOfLayer(window, window_period, i);
+    if (layer.window != 0 && config.window_rope) layer.rope = LayerRope::kWindow;
     if (is_last_of(i, family.no_rope_period)) layer.rope = LayerRope::kNone;
   }
   return OkStatus();

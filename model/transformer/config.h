@@ -59,11 +59,8 @@ struct Family {
   bool attention_sinks = false;     // a score per head that takes weight but has no value
   bool soft_caps = false;           // of attention's scores and of the logits
   bool embedding_by_width = false;  // embeddings are multiplied by sqrt(model_dim)
-  bool scales = false;  // the file says by what embeddings, residuals, logits are scaled
-  // Layers attend within a window but for every window_period-th, which sees all. 1: no layer sees
-  // all; 0: no layer has a window.
-  int32_t window_period = 0;
-  bool window_required = false;  // or the file may leave it out
+  bool scales = false;           // the file says by what embeddings, residuals, logits are scaled
+  bool window_required = false;  // of families with windows; elsewhere the file may leave it out
   WindowRope window_rope = WindowRope::kModel;
   int32_t no_rope_period = 0;  // every so manieth layer does not turn q and k; 0: all do
   // A model of this many layers scales queries by model_dim / heads instead of head_dim.

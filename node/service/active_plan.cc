@@ -33,7 +33,12 @@ Status MustEqual(const char* what, const T& theirs, const T& ours) {
 }  // namespace
 
 ActivePlan::ActivePlan(Epoch epoch, const Sha256Digest& model_identity, Stage& stage)
-    : epoch_(epoch), model_identity_(model_identity), stage_(stage) {}
+    : epoch_(epoch),
+      model_identity_(model_identity),
+      range_(stage.options().range),
+      last_(stage.is_last()),
+      width_(stage.is_first() ? 0 : stage.config().model_dim),
+      stage_(stage) {}
 
 Status ActivePlan::Matches(const v1::LinkHello& hello) const {
   RETURN_IF_ERROR(MustEqual("protocol version", hello.protocol_version(), kProtocolVersion));
@@ -44,13 +49,12 @@ Status ActivePlan::Matches(const v1::LinkHello& hello) const {
     return FailedPrecondition(
         fmt::format("handshake: the caller's model is not {}", ToHex(model_identity_)));
   }
-  const LayerRange range = stage_.options().range;
-  RETURN_IF_ERROR(MustEqual("first layer", hello.layer_begin(), range.begin));
-  return MustEqual("end of layers", hello.layer_end(), range.end);
+  RETURN_IF_ERROR(MustEqual("first layer", hello.layer_begin(), range_.begin));
+  return MustEqual("end of layers", hello.layer_end(), range_.end);
 }
 
 Status ActivePlan::LinkNext(const LinkTarget& target) {
-  if (stage_.is_last()) return FailedPrecondition("the last stage has no next one");
+  if (last_) return FailedPrecondition("the last stage has no next one");
   ASSIGN_OR_RETURN(std::unique_ptr<LinkClient> link, LinkClient::Dial(target, v1::LINK_ROLE_STEPS));
   const std::lock_guard lock(mutex_);
   if (ended_) return FailedPrecondition("the plan has ended");
@@ -69,7 +73,6 @@ bool ActivePlan::Enter(grpc::ServerContext& context) {
 void ActivePlan::Leave(grpc::ServerContext& context) {
   const std::lock_guard lock(mutex_);
   contexts_.erase(std::find(contexts_.begin(), contexts_.end(), &context));
-  changed_.notify_all();
 }
 
 Status ActivePlan::ServeSteps(grpc::ServerContext& context, LinkServerStream& stream) {
@@ -93,15 +96,14 @@ Status ActivePlan::ServeSteps(grpc::ServerContext& context, LinkServerStream& st
 }
 
 Status ActivePlan::RunStep(const v1::StepMessage& message) {
-  const int32_t width = stage_.is_first() ? 0 : stage_.config().model_dim;
-  ASSIGN_OR_RETURN(Step step, StepFromMessage(message, width));
+  ASSIGN_OR_RETURN(Step step, StepFromMessage(message, width_));
   if (step.epoch != epoch_) {
     return FailedPrecondition(
         fmt::format("a step of epoch {}, the plan is {}", step.epoch.value, epoch_.value));
   }
   StepResult result;
-  RETURN_IF_ERROR(stage_.Run(step, result, SteadyNowNs));
-  if (stage_.is_last()) return SendResult(std::move(result));
+  RETURN_IF_ERROR(Compute(step, result));
+  if (last_) return SendResult(std::move(result));
   LinkClient* next = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -109,6 +111,19 @@ Status ActivePlan::RunStep(const v1::StepMessage& message) {
   }
   if (next == nullptr) return FailedPrecondition("a step came before the link to the next stage");
   return next->Send(step);
+}
+
+Status ActivePlan::Compute(Step& step, StepResult& result) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return FailedPrecondition("the plan has ended");
+    computing_ = true;
+  }
+  Status ran = stage_.Run(step, result, SteadyNowNs);
+  const std::lock_guard lock(mutex_);
+  computing_ = false;
+  changed_.notify_all();
+  return ran;
 }
 
 Status ActivePlan::SendResult(StepResult result) {
@@ -139,7 +154,7 @@ Status ActivePlan::SendResult(StepResult result) {
 }
 
 Status ActivePlan::ServeResults(grpc::ServerContext& context, LinkServerStream& stream) {
-  if (!stage_.is_last()) return FailedPrecondition("only the last stage has results");
+  if (!last_) return FailedPrecondition("only the last stage has results");
   if (!Enter(context)) return FailedPrecondition("the plan has ended");
   v1::LinkMessage message;
   message.mutable_ready();
@@ -220,7 +235,7 @@ bool ActivePlan::WaitUnwatched() {
 bool ActivePlan::WaitIdle() {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, std::chrono::milliseconds(kCallTimeoutMs),
-                           [this] { return contexts_.empty(); });
+                           [this] { return !computing_; });
 }
 
 }  // namespace shoal

@@ -29,7 +29,7 @@ using WatchServerStream = grpc::ServerReaderWriter<v1::NodeEvent, v1::Heartbeat>
 
 class ActivePlan {
  public:
-  // `stage` outlives the plan's use (see Idle()).
+  // `stage` outlives its use by the plan (see WaitIdle).
   ActivePlan(Epoch epoch, const Sha256Digest& model_identity, Stage& stage);
 
   Epoch epoch() const { return epoch_; }
@@ -52,11 +52,14 @@ class ActivePlan {
   void End(const std::optional<Error>& reason);
   // Blocks until no coordinator watches the plan, a second at most; false if one still does.
   bool WaitUnwatched();
-  // Blocks until no link uses the stage, at most kCallTimeoutMs; false if one still does.
+  // After End: blocks until nobody computes with the stage, at most kCallTimeoutMs; false if
+  // someone still does. A link that is stuck at a peer which reads no more may live on: it is done
+  // with the stage.
   bool WaitIdle();
 
  private:
   Status RunStep(const v1::StepMessage& message);
+  Status Compute(Step& step, StepResult& result);
   Status SendResult(StepResult result);
   // Registers a server stream for cancellation by End; false if the plan has ended.
   bool Enter(grpc::ServerContext& context);
@@ -64,11 +67,15 @@ class ActivePlan {
 
   const Epoch epoch_;
   const Sha256Digest model_identity_;
-  Stage& stage_;
+  const LayerRange range_;
+  const bool last_;      // of the model's stages
+  const int32_t width_;  // of the activations that come in; 0: token ids come
+  Stage& stage_;         // touched only while computing_
 
-  std::mutex mutex_;  // guards the next five
+  std::mutex mutex_;  // guards the next six
   std::condition_variable changed_;
   bool ended_ = false;
+  bool computing_ = false;
   bool has_steps_link_ = false;
   std::vector<grpc::ServerContext*> contexts_;
   std::unique_ptr<LinkClient> next_;

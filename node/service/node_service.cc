@@ -14,12 +14,16 @@
 #include <chrono>
 #include <cstring>
 #include <future>
+#include <optional>
+#include <random>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "model/gguf/kv_type.h"
 #include "net/channel.h"
 #include "node/profiler.h"
+#include "node/service/node_profile.h"
 
 namespace shoal {
 
@@ -55,6 +59,17 @@ Status CheckUnixSocket(const std::string& path) {
   return OkStatus();
 }
 
+// Not 0, so that a message without one names no node.
+uint64_t RandomInstance() {
+  std::random_device device;
+  return (uint64_t{device()} << 32 | device()) | 1;
+}
+
+int64_t UnixNowS() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+}
+
 grpc::Status AsGrpc(const Status& status) {
   return status.ok() ? grpc::Status::OK : ToGrpcStatus(status.error());
 }
@@ -65,7 +80,8 @@ NodeService::NodeService(const NodeOptions& options, const kernels::KernelTable&
     : options_(options),
       kernels_(kernels),
       pool_(options.threads),
-      shard_host_(kernels, pool_, options.cache_folder) {}
+      shard_host_(kernels, pool_, options.cache_folder),
+      probe_server_(RandomInstance()) {}
 
 NodeService::~NodeService() = default;
 
@@ -87,13 +103,82 @@ grpc::Status NodeService::Describe(grpc::ServerContext* /*context*/,
   reply->set_name(options_.name);
   reply->set_isa(std::string(kernels::IsaName(kernels_.isa)));
   reply->set_threads(options_.threads);
-  const Stage* stage = shard_host_.stage();
-  const int64_t held = stage == nullptr ? 0 : stage->memory().weights_bytes;
-  reply->set_memory_bytes(options_.memory_limit_bytes > 0 ? options_.memory_limit_bytes
-                                                          : AvailableMemoryBytes() + held);
+  reply->set_memory_bytes(OfferedMemoryBytes());
   reply->set_weight_bytes_per_s(weight_bytes_per_s_);
   reply->set_host_id(HostId());
+  reply->set_instance(probe_server_.instance());
   return grpc::Status::OK;
+}
+
+int64_t NodeService::OfferedMemoryBytes() {
+  if (options_.memory_limit_bytes > 0) return options_.memory_limit_bytes;
+  const Stage* stage = shard_host_.stage();
+  return AvailableMemoryBytes() + (stage == nullptr ? 0 : stage->memory().weights_bytes);
+}
+
+bool NodeService::IsServing() {
+  const std::lock_guard lock(mutex_);
+  return plan_ != nullptr;
+}
+
+grpc::Status NodeService::Profile(grpc::ServerContext* context, const v1::ProfileRequest* request,
+                                  grpc::ServerWriter<v1::ProfileReply>* writer) {
+  if (const Status build = CheckBuild(request->protocol_version(), request->build()); !build.ok()) {
+    return ToGrpcStatus(build.error());
+  }
+  const Result<ProfileOrder> order = ReadProfileRequest(*request);
+  if (!order.ok()) return ToGrpcStatus(order.error());
+  const ProfilePlace place =
+      PlaceHere(options_.threads, options_.cache_folder, options_.model_path);
+  const int64_t now_unix_s = UnixNowS();
+  const std::lock_guard lock(prepare_mutex_);
+  v1::ProfileReply reply;
+  std::optional<v1::ProfileMessage> profile;
+  if (!order->refresh) {
+    profile = FindProfile(options_.cache_folder, ProfileKey(place, kernels_.isa, order->dims),
+                          order->types, now_unix_s);
+  }
+  if (!profile) {
+    if (IsServing()) {
+      return {grpc::FAILED_PRECONDITION,
+              "this node serves a plan: measuring it would disturb the answer"};
+    }
+    Result<v1::ProfileMessage> measured =
+        MeasureNode(kernels_, pool_, *order, place, SteadyClock(), now_unix_s,
+                    [&](int32_t done, int32_t total) {
+                      reply.set_done(done);
+                      reply.set_total(total);
+                      return !context->IsCancelled() && writer->Write(reply);
+                    });
+    if (!measured.ok()) return ToGrpcStatus(measured.error());
+    profile = std::move(measured).value();
+  }
+  AddPresentState(OfferedMemoryBytes(), *profile);
+  reply.set_done(reply.total());
+  *reply.mutable_profile() = std::move(*profile);
+  static_cast<void>(writer->Write(reply));
+  return grpc::Status::OK;
+}
+
+grpc::Status NodeService::ProbeLink(grpc::ServerContext* /*context*/,
+                                    const v1::ProbeLinkRequest* request,
+                                    v1::ProbeLinkReply* reply) {
+  const Result<Address> address = ParseAddress(request->address());
+  if (!address.ok()) return ToGrpcStatus(address.error());
+  const ProbeTarget target = {request->name(), *address, request->instance(),
+                              request->round_trip_only()};
+  const Result<LinkMeasurement> link = shoal::ProbeLink(target, SteadyClock());
+  if (!link.ok()) return ToGrpcStatus(link.error());
+  reply->set_round_trip_s(link->round_trip_s);
+  reply->set_round_trip_p95_s(link->round_trip_p95_s);
+  reply->set_send_bytes_per_s(link->send_bytes_per_s);
+  reply->set_receive_bytes_per_s(link->receive_bytes_per_s);
+  return grpc::Status::OK;
+}
+
+grpc::Status NodeService::Probe(grpc::ServerContext* context, ProbeServerStream* stream) {
+  return probe_server_.Serve(*context, *stream,
+                             IsServing() ? kServingProbeBudgetBytes : kProbeBudgetBytes);
 }
 
 Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request) const {

@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "net/address.h"
+#include "net/link_probe.h"
 #include "node/service/active_plan.h"
 #include "node/shard_host.h"
 #include "proto/control.grpc.pb.h"
@@ -35,12 +36,17 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
 
   grpc::Status Describe(grpc::ServerContext* context, const v1::DescribeRequest* request,
                         v1::DescribeReply* reply) override;
+  grpc::Status Profile(grpc::ServerContext* context, const v1::ProfileRequest* request,
+                       grpc::ServerWriter<v1::ProfileReply>* writer) override;
+  grpc::Status ProbeLink(grpc::ServerContext* context, const v1::ProbeLinkRequest* request,
+                         v1::ProbeLinkReply* reply) override;
   grpc::Status Prepare(grpc::ServerContext* context, const v1::PrepareRequest* request,
                        grpc::ServerWriter<v1::PrepareProgress>* writer) override;
   grpc::Status Connect(grpc::ServerContext* context, const v1::ConnectRequest* request,
                        v1::ConnectReply* reply) override;
   grpc::Status Watch(grpc::ServerContext* context, WatchServerStream* stream) override;
   grpc::Status Link(grpc::ServerContext* context, LinkServerStream* stream) override;
+  grpc::Status Probe(grpc::ServerContext* context, ProbeServerStream* stream) override;
 
   // Ends the plan, if there is one, so that blocked handlers return.
   void Shutdown();
@@ -49,11 +55,14 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   Result<ShardRequest> CheckPrepare(const v1::PrepareRequest& request) const;
   Status Replace(Epoch epoch);  // ends the current plan and waits until its stage is free
   Result<std::shared_ptr<ActivePlan>> Find(Epoch epoch);
+  bool IsServing();
+  int64_t OfferedMemoryBytes();  // REQUIRES prepare_mutex_ to be held
 
   const NodeOptions options_;
   const kernels::KernelTable& kernels_;
   ThreadPool pool_;
   ShardHost shard_host_;
+  ProbeServer probe_server_;
   std::mutex prepare_mutex_;  // one Prepare or measurement at a time; guards the next two
   double weight_bytes_per_s_ = 0;
 

@@ -18,7 +18,7 @@ MODEL_COMMANDS = (
     ["tokenize", "{}", "--jsonl"],
     ["detokenize", "{}", "--jsonl"],
 )
-SUBCOMMANDS = ("run", "serve", "node", "bench", "inspect", "logits", "tokenize", "detokenize")
+SUBCOMMANDS = ("run", "serve", "node", "bench", "inspect", "logits", "tokenize", "detokenize", "plan")
 SUPPORTED_FAMILIES = ("llama", "qwen2", "qwen3", "gemma2")
 
 
@@ -179,6 +179,7 @@ class Usage(ShoalTestCase):
             # What is required comes first, so that the flag is all that is wrong.
             required = {
                 "node": [],
+                "plan": ["--cluster", "file"],
                 "render": ["--template", "file", "--jsonl"],
                 "detokenize": ["model", "--jsonl"],
                 "logits": ["model", "--tokens", 1],

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Proves what a user of `shoal serve` sees when processes die in mid-answer: an error within the
-promised time that names the node, a server that says so and comes back, nothing left behind.
+"""Proves what a user of `shoal serve` sees when processes die in mid-answer: the answer goes on over the
+nodes that are left, with the very text it would have had; an error within the promised time that
+names the node where none are left; a server that comes back, and nothing left behind.
 """
 
-import contextlib
 import os
 import signal
 import threading
@@ -12,6 +12,7 @@ import time
 from shoal_process import (
     DEADLINE_S,
     ShoalTestCase,
+    chat,
     events,
     is_running,
     read_text,
@@ -22,116 +23,194 @@ from shoal_process import (
 )
 
 NODES = ("local-0", "local-1", "local-2")  # first, middle and last stage
-KILLED_S = 2.0  # design section 2: a lost node is noticed within this time
-# Silence is noticed after the same time, counted from the last heartbeat; the rest is for the way
-# of the error to the client on a busy machine.
-STOPPED_S = 2.5
+# Design section 2: a lost node is noticed within 2 s, and then another second is allowed where nobody can
+# take over. Gaps with a survivor are printed; what they should be is docs/reliability.md's business, since
+# this machine may be busy.
+HOPELESS_S = 3.0 + 1.0
 INTERRUPT_S = 3.0
-ENDLESS = {"max_tokens": 4000, "logit_bias": {"0": -100, "2": -100}}  # its end tokens are 0 and 2
+# An answer that does not end by itself (the end tokens are 0 and 2), drawn rather than greedy.
+ANSWER = {
+    "max_tokens": 120,
+    "logit_bias": {"0": -100, "2": -100},
+    "temperature": 0.9,
+    "seed": 11,
+    "frequency_penalty": 0.3,
+}
+STORY = "Tell me a long story."
+LONG_PROMPT = "Once upon a time there was a harbour. " * 100
 
 
 class NodeLoss(ShoalTestCase):
     def setUp(self):
         super().setUp()
-        self.server = self.start_server(real_model(), "--local-nodes", 3)
+        self.server = self.start_server(real_model(), "--local-nodes", 3, "-c", 2048)
 
-    def start_answer(self):
-        """The events behind the first few of an answer that does not end by itself."""
-        stream = events(self.server.stream("Tell me a long story.", **ENDLESS))
+    def answer(self, question=STORY, after=None, then=None):
+        """The text of a streamed answer; calls `then` after so many pieces of it (0: during prefill)."""
+        connection = self.server.connect()
+        fields = chat(question, stream=True, **ANSWER)
+        self.server.send(connection, "/v1/chat/completions", fields)
+        if after == 0:
+            wait_for(lambda: self.server.running() == 1, "the prompt is being read")
+            then()
+        stream = events(connection.getresponse())
+        text, pieces, longest_s, last = "", 0, 0.0, time.monotonic()
+        for event in stream:
+            if "error" in event:
+                raise AssertionError(event)
+            now = time.monotonic()
+            longest_s, last = max(longest_s, now - last), now
+            text += text_of(event)
+            pieces += bool(text_of(event))
+            if pieces == after and then is not None:
+                then()
+                then = None
+        print(f"longest gap {longest_s:.2f} s")
+        return text
+
+    def signal(self, node, number):
+        os.kill(self.server.process.nodes()[node], number)
+
+    def wait_for_all(self):
+        """Until the server is ready and no node is outside the plan."""
+        def complete():
+            return "3 stages ready" in self.server.process.errors()[self.heard:]
+        wait_for(complete, "all nodes have their part again")
+        wait_for(self.server.is_ready, "/health says 200")
+
+    def note(self):
+        self.heard = len(self.server.process.errors())
+
+    def test_killed_nodes(self):
+        expected = self.answer()
+        for node in NODES:
+            for after in (1, 60):
+                with self.subTest(node=node, after=after):
+                    self.note()
+                    got = self.answer(after=after, then=lambda: self.signal(node, signal.SIGKILL))
+                    self.assertEqual(got, expected)
+                    self.wait_for_all()
+
+    def test_killed_during_prefill(self):
+        expected = self.answer(LONG_PROMPT)
+        for node in NODES:
+            with self.subTest(node=node):
+                self.note()
+                got = self.answer(LONG_PROMPT, 0, lambda: self.signal(node, signal.SIGKILL))
+                self.assertEqual(got, expected)
+                self.wait_for_all()
+
+    def test_stopped_nodes_that_go_on(self):
+        expected = self.answer()
+        for node in NODES:
+            with self.subTest(node=node):
+                self.note()
+                pid = self.server.process.nodes()[node]
+                got = self.answer(after=20, then=lambda: os.kill(pid, signal.SIGSTOP))
+                self.assertEqual(got, expected)
+                os.kill(pid, signal.SIGCONT)
+                self.wait_for_all()
+                self.assertEqual(self.server.process.nodes()[node], pid)
+
+    def test_a_stopped_node_that_leaves_another_stuck(self):
+        """Chunks of a long prompt fill the link to the stopped node: the one before it is stuck sending,
+        and has to take part in the next plan all the same."""
+        expected = self.answer(LONG_PROMPT)
+        pid = self.server.process.nodes()["local-1"]
+        got = self.answer(LONG_PROMPT, 0, lambda: os.kill(pid, signal.SIGSTOP))
+        self.assertEqual(got, expected)
+        self.assertNotIn("still computing", self.server.process.errors())
+        os.kill(pid, signal.SIGCONT)
+
+    def test_one_loss_after_the_other(self):
+        expected = self.answer()
+        lost = []
+
+        def lose_two():
+            self.signal("local-0", signal.SIGSTOP)
+            lost.append(self.server.process.nodes()["local-0"])
+            stages = threading.Thread(target=lose_another)
+            stages.start()
+            self.addCleanup(stages.join)
+
+        def lose_another():  # as soon as two nodes have taken over: during their replay
+            wait_for(lambda: "2 stages ready" in self.server.process.errors(), "two take over")
+            self.signal("local-2", signal.SIGKILL)
+
+        self.assertEqual(self.answer(after=5, then=lose_two), expected)
+        self.assertIn("1 stages ready", self.server.process.errors())
+        os.kill(lost[0], signal.SIGCONT)
+
+    def test_both_of_two_chats_go_on(self):
+        expected = self.answer()
+        texts = [None, None]
+
+        def run(i):
+            texts[i] = self.answer()
+
+        threads = [threading.Thread(target=run, args=(i,)) for i in range(2)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: self.server.running() == 2, "both are under way")
+        self.signal("local-2", signal.SIGKILL)
+        for thread in threads:
+            thread.join(DEADLINE_S)
+        self.assertEqual(texts, [expected] * 2)
+
+    def test_no_node_left(self):
+        expected = self.server.ask("Say hello.")
+        stream = events(self.server.stream(STORY, **ANSWER))
         read_text(stream, 4)
-        return stream
-
-    def assert_ends_with_error(self, stream, node, started, limit_s):
-        last = None
-        for last in stream:
-            pass
+        pids = list(self.server.process.nodes().values())
+        started = time.monotonic()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        last = list(stream)[-1]
         took_s = time.monotonic() - started
-        self.assertIsInstance(last, dict, "the stream ended as if the answer were whole")
-        self.assertIn("error", last)
-        self.assertIn(node, last["error"]["message"])
-        for other in set(NODES) - {node}:
-            self.assertNotIn(other, last["error"]["message"])
-        print(f"{node}: error after {took_s:.2f} s")
-        self.assertLess(took_s, limit_s)
-
-    def assert_lost(self):
+        print(f"error after {took_s:.2f} s: {last}")
+        self.assertIn("local-", last["error"]["message"])
+        self.assertLess(took_s, HOPELESS_S)
+        # Whoever asks now is told when to come again.
         status, health = self.server.get("/health")
         self.assertEqual(status, 503)
         self.assertNotEqual(health["status"], "ready")
-
-    def assert_comes_back(self, expected):
-        wait_for(self.server.is_ready, "/health says 200 again")
-        self.assertEqual(self.server.ask("Say hello."), expected)
-
-    def test_killed_nodes(self):
-        expected = self.server.ask("Say hello.")
-        for node in NODES:
-            with self.subTest(node=node):
-                stream = self.start_answer()
-                old = self.server.process.nodes()[node]
-                started = time.monotonic()
-                os.kill(old, signal.SIGKILL)
-                self.assert_ends_with_error(stream, node, started, KILLED_S)
-                self.assert_lost()
-                self.assert_comes_back(expected)
-                self.assertNotEqual(self.server.process.nodes()[node], old)
-
-    def test_a_request_during_the_loss_is_told_to_come_again(self):
-        stream = self.start_answer()
-        node = self.server.process.nodes()["local-1"]
-        os.kill(node, signal.SIGSTOP)
-        self.assert_ends_with_error(stream, "local-1", time.monotonic(), STOPPED_S)
         response = self.server.open("/v1/completions", {"prompt": "One,", "max_tokens": 1})
         self.assertEqual(response.status, 503)
         self.assertTrue(response.getheader("Retry-After"))
-        self.assertIn(b"local-1", response.read())
-        os.kill(node, signal.SIGKILL)
+        self.assertIn(b"local-", response.read())
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
         wait_for(self.server.is_ready, "/health says 200 again")
-
-    def test_stopped_nodes_that_go_on(self):
-        expected = self.server.ask("Say hello.")
-        for node in NODES:
-            with self.subTest(node=node):
-                stream = self.start_answer()
-                pid = self.server.process.nodes()[node]
-                started = time.monotonic()
-                os.kill(pid, signal.SIGSTOP)
-                self.assert_ends_with_error(stream, node, started, STOPPED_S)
-                self.assert_lost()
-                os.kill(pid, signal.SIGCONT)
-                self.assert_comes_back(expected)
-                self.assertEqual(self.server.process.nodes()[node], pid)
-
-    def test_stopped_node_that_is_killed(self):
-        expected = self.server.ask("Say hello.")
-        stream = self.start_answer()
-        pid = self.server.process.nodes()["local-1"]
-        started = time.monotonic()
-        os.kill(pid, signal.SIGSTOP)
-        self.assert_ends_with_error(stream, "local-1", started, STOPPED_S)
-        os.kill(pid, signal.SIGKILL)
-        self.assert_comes_back(expected)
+        self.assertEqual(self.server.ask("Say hello."), expected)
+        self.assertEqual(self.server.running(), 0)
 
     def test_all_nodes_killed_at_once(self):
         expected = self.server.ask("Say hello.")
-        stream = self.start_answer()
-        started = time.monotonic()
+        stream = events(self.server.stream(STORY, **ANSWER))
+        read_text(stream, 4)
         for pid in self.server.process.nodes().values():
             os.kill(pid, signal.SIGKILL)
-        last = list(stream)[-1]
-        self.assertLess(time.monotonic() - started, KILLED_S)
-        self.assertIn("local-", last["error"]["message"])
-        self.assert_comes_back(expected)
-
-    def test_both_of_two_chats_hear_of_the_loss(self):
-        streams = [self.start_answer() for _ in range(2)]
-        self.assertEqual(self.server.running(), 2)
-        started = time.monotonic()
-        os.kill(self.server.process.nodes()["local-2"], signal.SIGKILL)
-        for stream in streams:
-            self.assert_ends_with_error(stream, "local-2", started, KILLED_S)
+        last = list(stream)[-1]  # they are started again, perhaps soon enough
+        self.assertTrue(last == "[DONE]" or "local-" in last["error"]["message"], last)
         wait_for(self.server.is_ready, "/health says 200 again")
-        self.assertEqual(self.server.running(), 0)
+        self.assertEqual(self.server.ask("Say hello."), expected)
+
+
+class TooSmall(ShoalTestCase):
+    def test_survivors_without_the_memory_to_take_over(self):
+        """Each of two nodes may hold half of the model."""
+        limit = ("--memory-limit", 110)
+        (_, a), (second, b) = self.start_node(*limit), self.start_node(*limit)
+        server = self.start_server(real_model(), "--node", a, "--node", b, "-c", 512, "--sessions", 1)
+        stream = events(server.stream(STORY, **ANSWER))
+        read_text(stream, 4)
+        started = time.monotonic()
+        second.send(signal.SIGKILL)
+        message = list(stream)[-1]["error"]["message"]
+        print(f"error after {time.monotonic() - started:.2f} s: {message}")
+        self.assertLess(time.monotonic() - started, HOPELESS_S)
+        self.assertIn(b, message)
+        self.assertIn("MiB", message)
 
 
 class Clients(ShoalTestCase):
@@ -161,7 +240,7 @@ class Clients(ShoalTestCase):
         for streamed in (True, False):
             with self.subTest(streamed=streamed):
                 connection = self.server.connect()
-                fields = {"prompt": "Once", "stream": streamed, **ENDLESS}
+                fields = {"prompt": "Once", "stream": streamed, **ANSWER}
                 self.server.send(connection, "/v1/completions", fields)
                 wait_for(lambda: self.server.running() == 1, "the answer is under way")
                 connection.close()
@@ -182,7 +261,7 @@ class Endings(ShoalTestCase):
     def setUp(self):
         super().setUp()
         self.server = self.start_server(real_model(), "--local-nodes", 3)
-        self.stream = events(self.server.stream("Tell me a long story.", **ENDLESS))
+        self.stream = events(self.server.stream("Tell me a long story.", **ANSWER))
         read_text(self.stream, 4)
         self.nodes = self.server.process.nodes()
         self.assertEqual(sorted(self.nodes), list(NODES))
@@ -200,8 +279,9 @@ class Endings(ShoalTestCase):
         self.assertLess(took_s, INTERRUPT_S)
         self.assertTrue(self.is_over(), "a node outlived the server")
         self.assertEqual(os.listdir(self.runtime), [])
-        with contextlib.suppress(ConnectionError):
-            self.assertNotIn("[DONE]", list(self.stream), "as if the answer were whole")
+        rest = list(self.stream)
+        self.assertNotIn("[DONE]", rest, "as if the answer were whole")
+        self.assertIn("shutting down", rest[-1]["error"]["message"])
 
     def test_interrupt(self):
         self.assert_ends_clean(signal.SIGINT)

@@ -30,7 +30,7 @@ TINY_MODELS = (
     "olmo3",
     "starcoder2",
 )
-ISAS = ("reference", "avx2", "avx512vnni")
+ISAS = ("reference", "avx2", "avxvnni", "avx512vnni")
 GOLDEN_TOLERANCE = 2e-3  # llama.cpp sums in another order; the golden values have five decimals
 REAL_TOKENS = 40
 

@@ -115,6 +115,46 @@ TEST(ModelShape, KvBytesFollowTheHeadsTheirWidthAndTheType) {
   EXPECT_EQ(Read(wide)->layers[0].kv_bytes_per_token, 2 * 4 * 128 * 2);
 }
 
+// Two layers of four see all; the others see what the file says.
+TEST(ModelShape, WindowsAreThoseOfTheFamily) {
+  GgufBuilder builder;
+  builder.AddString("general.architecture", "gemma2");
+  builder.AddUint32("gemma2.block_count", 4);
+  builder.AddUint32("gemma2.embedding_length", 64);
+  builder.AddUint32("gemma2.attention.head_count", 4);
+  builder.AddUint32("gemma2.attention.sliding_window", 1024);
+  const Result<ModelShape> shape = Read(builder);
+  ASSERT_TRUE(shape.ok()) << shape.error().message;
+  std::vector<int32_t> windows;
+  for (const LayerShape& layer : shape->layers) windows.push_back(layer.attention_window);
+  EXPECT_THAT(windows, ElementsAre(1024, 0, 1024, 0));
+}
+
+TEST(ModelShape, FamiliesWithoutWindowsIgnoreOne) {
+  GgufBuilder builder = Metadata();
+  builder.AddUint32("llama.attention.sliding_window", 1024);
+  EXPECT_EQ(Read(builder)->layers[0].attention_window, 0);
+}
+
+TEST(ModelShape, HeadCountsMayDifferByLayer) {
+  const auto with = [](const std::vector<int32_t>& kv_heads) {
+    GgufBuilder builder = Metadata();
+    std::vector<std::string> elements;
+    for (const int32_t heads : kv_heads) elements.push_back(Encode(heads));
+    builder.AddRaw("llama.attention.head_count_kv", GgufTypeNumber::kArray,
+                   EncodeArray(GgufTypeNumber::kInt32, elements));
+    return Read(builder);
+  };
+  const Result<ModelShape> shape = with({1, 2, 4});
+  ASSERT_TRUE(shape.ok()) << shape.error().message;
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(shape->layers[i].kv_bytes_per_token, 2 * (1 << i) * 16 * 2);
+  }
+  ExpectRefused(with({1, 2}), "2 values for 3 layers");
+  ExpectRefused(with({1, 2, 0}), "head_count_kv: 0 is outside");
+  ExpectRefused(with({1, 2, 5}), "5 KV heads");
+}
+
 TEST(ModelShape, NamesTheKeyThatIsMissing) {
   GgufBuilder builder;
   ExpectRefused(Read(builder), "general.architecture");
@@ -149,9 +189,11 @@ TEST(ModelShape, RefusesNumbersOutOfRangeAndNamesThem) {
       ExpectRefused(with(key, value), fmt::format("{}: {}", key, value));
     }
   }
-  for (const int32_t value : {0, -1, 5}) {  // more KV heads than heads
-    ExpectRefused(with("llama.attention.head_count_kv", value), fmt::format("{} KV heads", value));
+  for (const int32_t value : {0, -1}) {
+    ExpectRefused(with("llama.attention.head_count_kv", value),
+                  fmt::format("llama.attention.head_count_kv: {}", value));
   }
+  ExpectRefused(with("llama.attention.head_count_kv", 5), "5 KV heads");  // more than heads
   for (const int32_t value : {0, -1, 1 << 21}) {
     ExpectRefused(with("llama.attention.key_length", value), fmt::format("width {}", value));
   }

@@ -57,6 +57,11 @@ int32_t SchedulerModel::Grant(const Session& session) const {
   return (wanted + 31) / 32 * 32;
 }
 
+// No more than the steps in flight have room for.
+int32_t SchedulerModel::MostRunning() const {
+  return std::min(case_.options.max_running, case_.max_in_flight * case_.options.step_token_budget);
+}
+
 void SchedulerModel::Add(const SchedulerEvent& event) {
   const SessionId id{next_session_++};
   Session session;
@@ -213,11 +218,11 @@ void SchedulerModel::CheckAdmission() const {
   }
   RC_ASSERT(scheduler_.running() == running);
   RC_ASSERT(scheduler_.queued() == static_cast<int32_t>(alive_.size()) - running);
-  RC_ASSERT(running <= case_.options.max_running);
+  RC_ASSERT(running <= MostRunning());
   RC_ASSERT(scheduler_.queued() <= case_.options.max_queued);
   RC_ASSERT(scheduler_.kv_tokens_granted() == granted);
   RC_ASSERT(granted <= case_.kv_tokens);
-  if (head != nullptr && running < case_.options.max_running) {
+  if (head != nullptr && running < MostRunning()) {
     RC_ASSERT(granted + Grant(*head) > case_.kv_tokens);
   }
 }

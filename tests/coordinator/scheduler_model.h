@@ -55,6 +55,7 @@ class SchedulerModel {
   void CheckOpens(const Step& step);
   void CheckSlice(const Slice& slice);
   void CheckAdmission() const;
+  int32_t MostRunning() const;
   int32_t Grant(const Session& session) const;
   int32_t PromptToken(SessionId id, int32_t position) const;
 

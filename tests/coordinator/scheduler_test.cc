@@ -29,7 +29,7 @@ rc::Gen<SchedulerCase> AnyCase() {
     drawn.options.context_tokens = *rc::gen::inRange(1, 200);
     drawn.options.prefill_chunk = *rc::gen::inRange(1, 40);
     drawn.options.max_running = *rc::gen::inRange(1, 7);
-    drawn.options.step_token_budget = *rc::gen::inRange(drawn.options.max_running, 60);
+    drawn.options.step_token_budget = *rc::gen::inRange(1, 60);
     drawn.options.max_queued = *rc::gen::inRange(1, 6);
     drawn.max_in_flight = *rc::gen::inRange(1, 6);
     drawn.kv_tokens = *rc::gen::inRange<int64_t>(32, 600);
@@ -319,6 +319,39 @@ TEST_F(SchedulerTest, StartsAfreshAfterResetWithTheNewEpoch) {
   EXPECT_GT(fresh->id, old->id);
   EXPECT_THAT(fresh->closes, IsEmpty());
   EXPECT_FALSE(scheduler.OnStepDone(old->id).ok());
+}
+
+// A stage that answers what nobody asked: while the prompt is being read, and twice.
+TEST_F(SchedulerTest, IgnoresATokenThatNoStepAskedFor) {
+  Scheduler scheduler = Attached(4);
+  ASSERT_TRUE(scheduler.Add(Request(1, 12, 4)).ok());
+  ASSERT_TRUE(scheduler.NextStep().has_value());
+  EXPECT_TRUE(scheduler.OnToken(SessionId{1}, 9));
+  const auto rest = scheduler.NextStep();
+  ASSERT_TRUE(rest.has_value());
+  EXPECT_THAT(Ranges(*rest), ElementsAre(std::pair(8, 12)));
+  EXPECT_TRUE(scheduler.OnToken(SessionId{1}, 10));
+  EXPECT_TRUE(scheduler.OnToken(SessionId{1}, 11));
+  const auto decode = scheduler.NextStep();
+  ASSERT_TRUE(decode.has_value());
+  ASSERT_EQ(decode->slices.size(), 1U);
+  EXPECT_THAT(decode->slices[0].tokens, ElementsAre(10));
+  EXPECT_FALSE(scheduler.NextStep().has_value());
+}
+
+TEST_F(SchedulerTest, DecodesInTheOrderInWhichTokensCame) {
+  options_.max_running = 3;
+  Scheduler scheduler = Attached(1);
+  for (const uint64_t id : {1, 2, 3}) ASSERT_TRUE(scheduler.Add(Request(id, 4, 4)).ok());
+  const auto prompts = scheduler.NextStep();
+  ASSERT_TRUE(prompts.has_value());
+  for (const uint64_t id : {3, 1, 2}) EXPECT_TRUE(scheduler.OnToken(SessionId{id}, 9));
+  ASSERT_TRUE(scheduler.OnStepDone(prompts->id).ok());
+  const auto decode = scheduler.NextStep();
+  ASSERT_TRUE(decode.has_value());
+  std::vector<uint64_t> order;
+  for (const Slice& slice : decode->slices) order.push_back(slice.session.value);
+  EXPECT_THAT(order, ElementsAre(3, 1, 2));
 }
 
 TEST_F(SchedulerTest, NamesAStepThatIsNotInFlight) {

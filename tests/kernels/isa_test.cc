@@ -49,7 +49,7 @@ TEST(ChooseIsa, NamesTheChoicesForAnUnknownName) {
     EXPECT_EQ(chosen.error().code, ErrorCode::kInvalidArgument);
     EXPECT_THAT(chosen.error().message,
                 AllOf(HasSubstr(std::string("\"") + name + "\""),
-                      HasSubstr("reference, avx2, avx512vnni, neon, dotprod, i8mm")));
+                      HasSubstr("reference, avx2, avxvnni, avx512vnni, neon, dotprod, i8mm")));
   }
 }
 

@@ -1,7 +1,7 @@
 // Proves that every instruction set's matmul gives the reference's bits: random and extreme weights
 // of every type, shapes around the sizes of groups and tiles, any split into row ranges. Only the
-// outputs asked for may change. AVX-512 runs emulated on every x86-64 CPU, and natively where the
-// CPU has it.
+// outputs asked for may change. AVX-512 and AVX-VNNI run emulated on every x86-64 CPU, and natively
+// where the CPU has it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,6 +23,9 @@
 #define avx512vnni avx512vnni_emulated
 #include "kernels/avx512vnni.h"
 #undef avx512vnni
+#define avxvnni avxvnni_emulated
+#include "kernels/avxvnni.h"
+#undef avxvnni
 #endif
 
 namespace shoal::kernels {
@@ -46,6 +49,10 @@ std::vector<Kernels> AllKernels() {
 #if defined(__x86_64__)
   all.push_back({"avx512vnni_emulated", avx512vnni_emulated::PackedBytes, avx512vnni_emulated::Pack,
                  avx512vnni_emulated::MatMul});
+  if (__builtin_cpu_supports("avx2") != 0) {
+    const KernelTable& table = TableFor(Isa::kAvx2);
+    all.push_back({"avxvnni_emulated", table.packed_bytes, table.pack, avxvnni_emulated::MatMul});
+  }
 #endif
   return all;
 }
@@ -251,7 +258,9 @@ TEST(MatMulIsaList, RunsWhatThisCpuHas) {
   std::printf("kernels tested:%s\n", names.c_str());
 #if defined(__x86_64__)
   EXPECT_NE(names.find("avx512vnni_emulated"), std::string::npos);
-  EXPECT_EQ(names.find(" avx2") != std::string::npos, __builtin_cpu_supports("avx2") != 0);
+  const bool avx2 = __builtin_cpu_supports("avx2") != 0;
+  EXPECT_EQ(names.find(" avx2") != std::string::npos, avx2);
+  EXPECT_EQ(names.find("avxvnni_emulated") != std::string::npos, avx2);
 #elif defined(__aarch64__)
   EXPECT_NE(names.find(" neon"), std::string::npos);
 #endif

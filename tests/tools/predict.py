@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Holds the cost model against reality: nodes with different processors and links on this machine,
+measured as a planner measures them, predicted, and then run. Prints the tables of
+docs/prediction.md. Needs root: links are network namespaces shaped by tc, delays are delay_proxy's.
+
+usage: tests/tools/predict.py BUILD_FOLDER SMALL.gguf LARGE.gguf [CONFIGURATION...]
+"""
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+
+PREFIX = "shoalp"
+NODE_PORT, PROXY_PORT = 7701, 7700
+PROMPT = {"small": 512, "large": 256}
+OUTPUT = {"small": 96, "large": 24}
+SESSIONS = 4
+
+FAST = {"cpus": "0,1", "threads": 2}
+LEFT = {"cpus": "0", "threads": 1}
+RIGHT = {"cpus": "1", "threads": 1}
+LEFT_AVX2 = {**LEFT, "isa": "avx2"}
+RIGHT_AVX2 = {**RIGHT, "isa": "avx2"}
+
+
+def limited(node, mib):
+    return {**node, "memory_mib": mib}
+
+
+# name: (model, nodes, rate of each link, delay one way in ms)
+CONFIGURATIONS = {
+    "A": ("small", [LEFT, RIGHT], "1gbit", 0),
+    "B": ("small", [FAST, RIGHT_AVX2], "100mbit", 0),
+    "C": ("small", [LEFT, RIGHT_AVX2, RIGHT], "1gbit", 2),
+    "D": ("small", [limited(LEFT, 90), limited(RIGHT_AVX2, 90)], "20mbit", 5),
+    "E": ("large", [LEFT, RIGHT], "1gbit", 0),
+    "F": ("large", [limited(FAST, 600), limited(RIGHT_AVX2, 600)], "100mbit", 2),
+    "G": ("large", [limited(LEFT, 500), limited(RIGHT, 500), limited(RIGHT_AVX2, 500)], "100mbit", 5),
+    "H": ("large", [limited(LEFT_AVX2, 600), limited(RIGHT, 600)], "20mbit", 10),
+}
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, text=True, **options)
+
+
+class Lab:
+    """Namespace 0 is the coordinator's, the others the nodes'."""
+
+    def __init__(self, build, model, nodes, rate, delay_ms):
+        self.build, self.model, self.nodes = build, model, nodes
+        self.rate, self.delay_ms = rate, delay_ms
+        self.processes = []
+
+    def __enter__(self):
+        try:
+            self.make_links()
+            for i, node in enumerate(self.nodes, 1):
+                self.start_node(i, node)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.stdin.close()
+            process.terminate()
+            process.wait(timeout=30)
+        for i in range(len(self.nodes) + 1):
+            subprocess.run(["ip", "netns", "del", f"{PREFIX}{i}"], stderr=subprocess.DEVNULL)
+        subprocess.run(["ip", "link", "del", f"{PREFIX}br"], stderr=subprocess.DEVNULL)
+
+    def make_links(self):
+        run("ip", "link", "add", f"{PREFIX}br", "type", "bridge")
+        run("ip", "link", "set", f"{PREFIX}br", "up")
+        for i in range(len(self.nodes) + 1):
+            space, veth = f"{PREFIX}{i}", f"{PREFIX}v{i}"
+            run("ip", "netns", "add", space)
+            run("ip", "link", "add", veth, "type", "veth", "peer", "name", "eth0", "netns", space)
+            run("ip", "link", "set", veth, "master", f"{PREFIX}br", "up")
+            run("ip", "-n", space, "addr", "add", f"10.78.0.{i + 1}/24", "dev", "eth0")
+            run("ip", "-n", space, "link", "set", "eth0", "up")
+            run("ip", "-n", space, "link", "set", "lo", "up")
+            # A small bucket: what passes at once is not what the rate says.
+            shape = ["root", "tbf", "rate", self.rate, "burst", "64kb", "latency", "400ms"]
+            run("ip", "netns", "exec", space, "tc", "qdisc", "add", "dev", "eth0", *shape)
+            run("tc", "qdisc", "add", "dev", veth, *shape)
+
+    def start(self, index, command, environment=None):
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", f"{PREFIX}{index}", *map(str, command)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **(environment or {})})
+        self.processes.append(process)
+        line = process.stdout.readline()
+        if not line.startswith("listening"):
+            raise RuntimeError(f"{command[0]} did not start")
+
+    def start_node(self, index, node):
+        host = f"10.78.0.{index + 1}"
+        memory = ["--memory-limit", node["memory_mib"]] if "memory_mib" in node else []
+        self.start(index, ["taskset", "-c", node["cpus"], f"{self.build}/tools/shoal", "node",
+                           "--listen", f"{host}:{NODE_PORT}", "--insecure-network", "--model", self.model,
+                           "-t", node["threads"], "--log-level", "error", "--exit-with-stdin", *memory],
+                   {"SHOAL_ISA": node["isa"]} if "isa" in node else None)
+        if self.delay_ms:
+            self.start(index, [f"{self.build}/tests/support/delay_proxy", int(1000 * self.delay_ms),
+                               PROXY_PORT, host, NODE_PORT])
+
+    def address(self, index):
+        return f"10.78.0.{index + 2}:{PROXY_PORT if self.delay_ms else NODE_PORT}"
+
+    def output(self, *command):
+        done = run("ip", "netns", "exec", f"{PREFIX}0", *map(str, command), stdout=subprocess.PIPE,
+                   stderr=subprocess.DEVNULL)
+        return json.loads(done.stdout)
+
+
+def node_options(lab, devices):
+    return itertools.chain.from_iterable(["--node", lab.address(d)] for d in devices)
+
+
+def predict(lab, size):
+    return lab.output(f"{lab.build}/tests/tools/predict_splits", lab.model, "--refresh",
+                      *node_options(lab, range(len(lab.nodes))), "--prompt", PROMPT[size],
+                      "--output", OUTPUT[size], "--sessions", SESSIONS)
+
+
+def measure(lab, size, plan, rounds):
+    bench = lab.output(f"{lab.build}/tools/shoal", "bench", lab.model, *node_options(lab, plan["devices"]),
+                       "--split", ",".join(map(str, plan["split"])), "-p", PROMPT[size], "-n", OUTPUT[size],
+                       "-b", f"1,{SESSIONS}", "-r", rounds, "--json")
+    found = {}
+    for result in bench["results"]:
+        found[result["test"], result["sessions"]] = result["tokens_per_s"]
+    return {"decode_s": 1 / found["decode", 1], "tokens_per_s": found["decode", SESSIONS],
+            "first_token_s": PROMPT[size] / found["prefill", 1]}
+
+
+def error(predicted, measured):
+    return predicted / measured - 1
+
+
+def describe(nodes):
+    return ", ".join(f"{n['threads']} x {n.get('isa', 'best')}" for n in nodes)
+
+
+def evaluate(name, a):
+    size, nodes, rate, delay_ms = CONFIGURATIONS[name]
+    model = a.small if size == "small" else a.large
+    with Lab(a.build, model, nodes, rate, delay_ms) as lab:
+        predicted = predict(lab, size)
+        plans = sorted(predicted["plans"], key=lambda plan: plan["decode_s"])[:a.alternatives]
+        for plan in plans:
+            plan["measured"] = measure(lab, size, plan, a.rounds)
+        if a.keep:
+            with open(f"{a.keep}/{name}.json", "w", encoding="utf-8") as file:
+                json.dump(predicted, file, indent=1)
+    return plans
+
+
+def cell(plan, key, scale, digits):
+    predicted, measured = plan[key] * scale, plan["measured"][key] * scale
+    return f"{predicted:.{digits}f} / {measured:.{digits}f} ({100 * error(predicted, measured):+.0f} %)"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build")
+    parser.add_argument("small")
+    parser.add_argument("large")
+    parser.add_argument("names", nargs="*", default=[])
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--alternatives", type=int, default=4)
+    parser.add_argument("--keep", help="folder for what was measured and predicted, as JSON")
+    a = parser.parse_args()
+    a.build, a.small, a.large = map(os.path.abspath, (a.build, a.small, a.large))
+    errors, right = [], 0
+    names = a.names or list(CONFIGURATIONS)
+    print("| | nodes | link | layers | TPOT ms | TTFT ms | tokens/s, 4 sessions |\n|---|---|---|---|---|---|---|")
+    for name in names:
+        size, nodes, rate, delay_ms = CONFIGURATIONS[name]
+        plans = evaluate(name, a)
+        for rank, plan in enumerate(plans):
+            where = ", ".join(f"{n} on {d}" for d, n in zip(plan["devices"], plan["split"]))
+            head = f"{name} {size} | {describe(nodes)} | {rate}, {delay_ms} ms" if rank == 0 else " | | "
+            print(f"| {head} | {where} | {cell(plan, 'decode_s', 1000, 1)} | "
+                  f"{cell(plan, 'first_token_s', 1000, 0)} | {cell(plan, 'tokens_per_s', 1, 1)} |", flush=True)
+            errors += [abs(error(plan[key], plan["measured"][key]))
+                       for key in ("decode_s", "first_token_s", "tokens_per_s")]
+        right += min(plans, key=lambda plan: plan["measured"]["decode_s"]) is plans[0]
+    print(f"\n{len(errors)} predictions: median error {100 * statistics.median(errors):.1f} %, "
+          f"worst {100 * max(errors):.1f} %. The preferred plan measured fastest in {right} of "
+          f"{len(names)} configurations.")
+
+
+main()
