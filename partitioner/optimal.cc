@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "partitioner/large_search.h"
 #include "partitioner/plan_search.h"
 
 namespace shoal {
@@ -22,8 +23,8 @@ class Optimal final : public Strategy {
 
   Result<Plan> Place(const PlanProblem& problem) const override {
     RETURN_IF_ERROR(CheckProblem(problem));
-    if (!IsExactlySearchable(problem)) return Unimplemented("too many distinct devices");
-    const FoundPlan found = SearchPlan(problem, kMaxWork);
+    const FoundPlan found =
+        IsExactlySearchable(problem) ? SearchPlan(problem, kMaxWork) : SearchLargePlan(problem);
     if (found.placements.empty()) {
       return ResourceExhausted("no placement fits the devices and the constraints");
     }

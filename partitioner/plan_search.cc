@@ -1,6 +1,7 @@
 #include "partitioner/plan_search.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
@@ -23,10 +24,19 @@ constexpr int64_t kFewLabels = 2000;
 constexpr int64_t kManyLabels = int64_t{1} << 22;
 constexpr double kLabelWork = 100;
 
-// Plans with the same number of steps in flight.
+// Rounds of prices on one box, the length of their steps, and what setting a graph up costs beside
+// one hop in it.
+constexpr int32_t kPriceRounds = 40;
+constexpr double kFirstStep = 1.5;
+constexpr double kStepDecay = 0.93;
+constexpr double kGraphWork = 20;
+
+// A StepVariant with what it costs.
 struct Variant {
   SearchCosts costs;
   UsedSpace used;
+  StageCount stages;
+  std::vector<double> prices;  // [groups] of using a device, where devices may be used again
 };
 
 struct Box {
@@ -48,58 +58,35 @@ struct HigherBound {
 };
 
 // With an order to keep, the hops alone tell which devices may follow.
-std::vector<UsedSpace::Group> UsedGroups(const PlanProblem& problem, const SearchSpace& space) {
-  const bool tracked = !problem.constraints.keep_order;
+std::vector<UsedSpace::Group> UsedGroups(const SearchSpace& space, bool tracked) {
   std::vector<UsedSpace::Group> groups;
   for (const DeviceGroup& group : space.groups) {
-    groups.push_back({static_cast<int32_t>(group.devices.size()), tracked, group.required});
+    groups.push_back(
+        {static_cast<int32_t>(group.devices.size()), tracked && !space.ordered, group.required});
   }
   return groups;
 }
 
-SearchSpace SpaceOf(const PlanProblem& problem) {
-  SearchSpace space;
-  space.groups = GroupDevices(problem);
-  const Constraints& constraints = problem.constraints;
-  if (constraints.first == -1 || constraints.first != constraints.last) return space;
-  space.both_ends = constraints.first;
-  std::erase_if(space.groups,
-                [&](const DeviceGroup& group) { return group.devices.front() == space.both_ends; });
-  return space;
-}
-
-// The stages of the groups' devices in each variant of steps in flight. Where the period does not
-// count, or there is one session, the number of stages makes no difference: one variant.
-std::vector<std::pair<int32_t, StageCount>> Variants(const PlanProblem& problem,
-                                                     const SearchSpace& space) {
-  const int32_t sessions = problem.workload.sessions;
-  if (problem.objective.period_weight == 0 || sessions == 1) return {{1, StageCount()}};
-  int32_t most = 0;
-  for (const DeviceGroup& group : space.groups) most += static_cast<int32_t>(group.devices.size());
-  const int32_t at_ends = space.both_ends >= 0 ? 2 : 0;
-  most = std::min(most + at_ends, problem.model.layer_count());
-  std::vector<std::pair<int32_t, StageCount>> variants;
-  for (int32_t stages = at_ends + 1; stages <= most && stages < sessions; ++stages) {
-    variants.push_back({stages, {stages - at_ends, stages - at_ends}});
-  }
-  if (most >= sessions) variants.push_back({sessions, {std::max(1, sessions - at_ends)}});
-  return variants;
-}
-
 class PlanSearcher {
  public:
-  PlanSearcher(const PlanProblem& problem, double max_work)
-      : problem_(problem), space_(SpaceOf(problem)), work_left_(max_work) {
-    for (const auto& [in_flight, stages] : Variants(problem, space_)) {
-      variants_.push_back(
-          std::make_unique<Variant>(Variant{SearchCosts(problem, space_, in_flight),
-                                            UsedSpace(UsedGroups(problem, space_), stages)}));
+  // If `relaxed`, devices may be used again, at a price.
+  PlanSearcher(const PlanProblem& problem, double max_work, bool relaxed)
+      : problem_(problem),
+        space_(MakeSearchSpace(problem)),
+        relaxed_(relaxed),
+        work_left_(max_work) {
+    for (const auto& [in_flight, stages] : StepVariants(problem, space_)) {
+      const StageCount counted = relaxed ? StageCount() : stages;
+      variants_.push_back(std::make_unique<Variant>(Variant{
+          SearchCosts(problem, space_, in_flight), UsedSpace(UsedGroups(space_, !relaxed), counted),
+          stages, std::vector<double>(space_.groups.size(), 0)}));
     }
   }
 
-  FoundPlan Run();
+  FoundPlan Run(const Plan* known);
 
  private:
+  void TakeKnown(const Plan& plan);
   void OfferWhole();
   void PushAll();
   void Offer(const SearchCosts& costs, const std::vector<GroupStage>& path);
@@ -112,6 +99,10 @@ class PlanSearcher {
   void UpdateBound(Box& box) const;
   void Tighten(Box& box) const;
   void Solve(Box& box);
+  void SolveRelaxed(Box& box);
+  bool MovePrices(const std::vector<GroupStage>& path, double gap, int32_t round,
+                  std::vector<double>& prices) const;
+  bool IsPlan(const Variant& variant, const std::vector<GroupStage>& path) const;
   void SearchWithin(const Variant& variant, const CutGraph& graph, const Completions& with_total,
                     const Completions& additive, Box& box);
   void Split(const Box& box);
@@ -120,6 +111,7 @@ class PlanSearcher {
 
   const PlanProblem& problem_;
   SearchSpace space_;
+  bool relaxed_;
   double work_left_;
   std::vector<std::unique_ptr<Variant>> variants_;
   std::priority_queue<Box, std::vector<Box>, HigherBound> boxes_;
@@ -128,7 +120,8 @@ class PlanSearcher {
   double unsettled_ = kEndless;  // least bound of the boxes that were given up
 };
 
-FoundPlan PlanSearcher::Run() {
+FoundPlan PlanSearcher::Run(const Plan* known) {
+  if (known != nullptr) TakeKnown(*known);
   OfferWhole();
   PushAll();
   while (!boxes_.empty() && boxes_.top().bound < Below() && work_left_ > 0) {
@@ -141,6 +134,11 @@ FoundPlan PlanSearcher::Run() {
   }
   const double open = boxes_.empty() ? kEndless : boxes_.top().bound;
   return {best_, std::min({open, unsettled_, best_value_})};
+}
+
+void PlanSearcher::TakeKnown(const Plan& plan) {
+  for (const PlannedStage& stage : plan.stages) best_.push_back({stage.device, stage.layers});
+  best_value_ = plan.objective;
 }
 
 // The device at both ends may hold everything.
@@ -232,6 +230,7 @@ double PlanSearcher::BatchWidth(const Box& box) const {
 
 void PlanSearcher::Solve(Box& box) {
   if (box.bound >= Below()) return;
+  if (relaxed_) return SolveRelaxed(box);
   const Variant& variant = *variants_[box.variant];
   const CutGraph graph = variant.costs.Graph(box.limits, 1);
   const Completions with_total(graph, variant.used);
@@ -254,6 +253,72 @@ void PlanSearcher::Solve(Box& box) {
   UpdateBound(box);
   if (box.limits.least_first < box.limits.most_first) return;
   if (box.bound < Below()) SearchWithin(variant, graph, with_total, additive, box);
+}
+
+// Whether every device is used once and the stages are as many as the variant has.
+bool PlanSearcher::IsPlan(const Variant& variant, const std::vector<GroupStage>& path) const {
+  const auto stages = static_cast<int32_t>(path.size());
+  if (stages < variant.stages.least || stages > variant.stages.most) return false;
+  std::vector<size_t> uses(space_.groups.size(), 0);
+  for (const GroupStage& stage : path) ++uses[static_cast<size_t>(stage.group)];
+  for (size_t g = 0; g < uses.size(); ++g) {
+    const DeviceGroup& group = space_.groups[g];
+    if (uses[g] > group.devices.size()) return false;
+    if (group.required && uses[g] < group.devices.size()) return false;
+  }
+  return true;
+}
+
+// Lagrangian relaxation: a price for each use of a group beyond its devices, moved by the
+// subgradient until the bound no longer rises (Held and Karp 1971; step length by Polyak 1969).
+void PlanSearcher::SolveRelaxed(Box& box) {
+  Variant& variant = *variants_[box.variant];
+  const CutGraph plain = variant.costs.Graph(box.limits, 1);
+  box.solved = true;
+  std::vector<double> prices = variant.prices;
+  double best = 0;
+  for (int32_t round = 0; round < kPriceRounds && work_left_ > 0; ++round) {
+    CutGraph graph = plain;
+    double paid = 0;
+    for (size_t g = 0; g < prices.size(); ++g) {
+      graph.stage_s[g] += prices[g];
+      paid += prices[g] * static_cast<double>(space_.groups[g].devices.size());
+    }
+    const Completions completions(graph, variant.used);
+    work_left_ -= static_cast<double>(graph.layers) * graph.groups * (graph.groups + kGraphWork);
+    const double bound = completions.best() - paid;
+    if (bound > best) variant.prices = prices;
+    best = std::max(best, bound);
+    box.with_total_s = std::max(box.with_total_s, best);
+    UpdateBound(box);
+    if (box.bound >= Below() || completions.best() == kEndless) break;
+    const std::vector<GroupStage> path = completions.Path();
+    if (IsPlan(variant, path)) Offer(variant.costs, path);
+    if (!MovePrices(path, best_value_ - bound, round, prices)) break;
+  }
+  if (problem_.objective.period_weight == 0) box.additive_s = box.with_total_s;
+  UpdateBound(box);
+}
+
+// False if there is nothing to move.
+bool PlanSearcher::MovePrices(const std::vector<GroupStage>& path, double gap, int32_t round,
+                              std::vector<double>& prices) const {
+  std::vector<double> excess;
+  for (const DeviceGroup& group : space_.groups) {
+    excess.push_back(-static_cast<double>(group.devices.size()));
+  }
+  for (const GroupStage& stage : path) ++excess[static_cast<size_t>(stage.group)];
+  double squares = 0;
+  for (size_t g = 0; g < excess.size(); ++g) {
+    if (excess[g] < 0 && prices[g] == 0) excess[g] = 0;
+    squares += excess[g] * excess[g];
+  }
+  if (squares == 0 || gap <= 0 || gap == kEndless) return false;
+  const double step = kFirstStep * std::pow(kStepDecay, round) * gap / squares;
+  for (size_t g = 0; g < excess.size(); ++g) {
+    prices[g] = std::max(0.0, prices[g] + step * excess[g]);
+  }
+  return true;
 }
 
 // Where two sums are weighed against each other, narrow boxes do not close by themselves.
@@ -297,18 +362,23 @@ void PlanSearcher::Split(const Box& box) {
 }  // namespace
 
 bool IsExactlySearchable(const PlanProblem& problem) {
-  const SearchSpace space = SpaceOf(problem);
+  const SearchSpace space = MakeSearchSpace(problem);
   const int64_t per_state =
       std::max<int64_t>(1, static_cast<int64_t>(space.groups.size()) * problem.model.layer_count());
   const int64_t limit = kMaxExactPoints / per_state;
-  for (const auto& [in_flight, stages] : Variants(problem, space)) {
-    if (UsedSpace::States(UsedGroups(problem, space), stages, limit) > limit) return false;
+  for (const StepVariant& variant : StepVariants(problem, space)) {
+    const auto groups = UsedGroups(space, true);
+    if (UsedSpace::States(groups, variant.stages, limit) > limit) return false;
   }
   return true;
 }
 
 FoundPlan SearchPlan(const PlanProblem& problem, double max_work) {
-  return PlanSearcher(problem, max_work).Run();
+  return PlanSearcher(problem, max_work, false).Run(nullptr);
+}
+
+FoundPlan BoundPlan(const PlanProblem& problem, const Plan* known, double max_work) {
+  return PlanSearcher(problem, max_work, true).Run(known);
 }
 
 }  // namespace shoal

@@ -28,4 +28,9 @@ bool IsExactlySearchable(const PlanProblem& problem);
 // REQUIRES IsExactlySearchable.
 FoundPlan SearchPlan(const PlanProblem& problem, double max_work);
 
+// For problems of any size: a lower bound, from plans that may use a device more than once, at a
+// price for each use beyond its number; and a better plan than `known` (may be null), if such a
+// plan turns up.
+FoundPlan BoundPlan(const PlanProblem& problem, const Plan* known, double max_work);
+
 }  // namespace shoal

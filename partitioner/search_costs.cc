@@ -224,30 +224,27 @@ void SearchCosts::FillStages(const SearchLimits& limits, double total_share,
   }
 }
 
-bool SearchCosts::MayStart(int32_t d) const {
-  const Constraints& constraints = problem_.constraints;
-  if (constraints.first != -1 && constraints.first != d) return false;
-  if (!constraints.keep_order) return true;
-  return std::all_of(constraints.required.begin(), constraints.required.end(),
-                     [d](int32_t required) { return required >= d; });
+// With an order to keep, no required group may be passed over.
+bool SearchCosts::SkipsRequired(int32_t first, int32_t end) const {
+  if (!space_.ordered) return false;
+  return std::any_of(space_.groups.begin() + first, space_.groups.begin() + end,
+                     [](const DeviceGroup& group) { return group.required; });
 }
 
-bool SearchCosts::MayFinish(int32_t d) const {
-  const Constraints& constraints = problem_.constraints;
-  if (constraints.last != -1 && constraints.last != d) return false;
-  if (!constraints.keep_order) return true;
-  return std::all_of(constraints.required.begin(), constraints.required.end(),
-                     [d](int32_t required) { return required <= d; });
+bool SearchCosts::MayStart(int32_t group) const {
+  const int32_t first = problem_.constraints.first;
+  return (first == -1 || first == device(group)) && !SkipsRequired(0, group);
 }
 
-// With an order to keep, no required device may be passed over.
+bool SearchCosts::MayFinish(int32_t group) const {
+  const int32_t last = problem_.constraints.last;
+  return (last == -1 || last == device(group)) &&
+         !SkipsRequired(group + 1, static_cast<int32_t>(space_.groups.size()));
+}
+
 bool SearchCosts::MayFollow(int32_t from, int32_t to) const {
-  const Constraints& constraints = problem_.constraints;
-  if (from == to) return false;
-  if (!constraints.keep_order) return true;
-  return from < to &&
-         std::none_of(constraints.required.begin(), constraints.required.end(),
-                      [&](int32_t required) { return required > from && required < to; });
+  if (from == to) return device(from) != neighbour(from) && !space_.ordered;
+  return !space_.ordered || (from < to && !SkipsRequired(from + 1, to));
 }
 
 double SearchCosts::HopWithin(int32_t from, int32_t to, int32_t boundary,
@@ -265,8 +262,8 @@ void SearchCosts::FillHops(const SearchLimits& limits, double total_share, CutGr
       for (int32_t to = 0; to < graph.groups; ++to) {
         const int32_t a = device(from);
         const int32_t b = from == to ? neighbour(to) : device(to);
-        graph.hop_s.push_back(MayFollow(a, b) ? HopWithin(a, b, boundary, limits, total_share)
-                                              : kEndless);
+        graph.hop_s.push_back(MayFollow(from, to) ? HopWithin(a, b, boundary, limits, total_share)
+                                                  : kEndless);
       }
     }
   }
@@ -276,10 +273,10 @@ void SearchCosts::FillEnds(double total_share, CutGraph& graph) const {
   const Cluster& cluster = problem_.cluster;
   for (int32_t g = 0; g < graph.groups; ++g) {
     const int32_t d = device(g);
-    if (MayStart(d) && cluster.link(cluster.coordinator(), d).usable) {
+    if (MayStart(g) && cluster.link(cluster.coordinator(), d).usable) {
       graph.start_s[graph.At(0, g, graph.groups)] = Sum(FromCoordinator(d), total_share);
     }
-    if (MayFinish(d) && cluster.link(d, cluster.coordinator()).usable) {
+    if (MayFinish(g) && cluster.link(d, cluster.coordinator()).usable) {
       graph.finish_s[graph.At(g, graph.layers, graph.layers + 1)] =
           Sum(ToCoordinator(d), total_share) + Sum(Head(d), total_share);
     }

@@ -13,16 +13,10 @@
 
 #include "partitioner/cost_model.h"
 #include "partitioner/cut_graph.h"
-#include "partitioner/device_groups.h"
 #include "partitioner/plan.h"
+#include "partitioner/search_space.h"
 
 namespace shoal {
-
-// What a search may choose from.
-struct SearchSpace {
-  std::vector<DeviceGroup> groups;
-  int32_t both_ends = -1;  // a device that holds the first and the last stage; in no group
-};
 
 struct PathCost {
   double additive_s = 0;
@@ -42,7 +36,7 @@ struct SearchLimits {
   int32_t most_first = 1;
 };
 
-// Immutable. `problem` and `space` outlive it.
+// `problem` and `space` outlive it; the order of the space's groups may change between calls.
 class SearchCosts {
  public:
   // REQUIRES 1 <= in_flight <= sessions.
@@ -91,9 +85,10 @@ class SearchCosts {
  private:
   double Sum(const PathCost& cost, double total_share) const;
   int64_t NeededBytes(StageRange range) const;
-  bool MayStart(int32_t device) const;
-  bool MayFinish(int32_t device) const;
+  bool MayStart(int32_t group) const;
+  bool MayFinish(int32_t group) const;
   bool MayFollow(int32_t from, int32_t to) const;
+  bool SkipsRequired(int32_t first, int32_t end) const;
   PathCost Head(int32_t device) const;
   double HopWithin(int32_t from, int32_t to, int32_t boundary, const SearchLimits& limits,
                    double total_share) const;

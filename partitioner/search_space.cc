@@ -1,4 +1,4 @@
-#include "partitioner/device_groups.h"
+#include "partitioner/search_space.h"
 
 #include <algorithm>
 
@@ -57,6 +57,38 @@ std::vector<DeviceGroup> GroupDevices(const PlanProblem& problem) {
     }
   }
   return groups;
+}
+
+SearchSpace MakeSearchSpace(const PlanProblem& problem) {
+  SearchSpace space;
+  space.groups = GroupDevices(problem);
+  const Constraints& constraints = problem.constraints;
+  space.ordered = constraints.keep_order;
+  if (constraints.first == -1 || constraints.first != constraints.last) return space;
+  space.both_ends = constraints.first;
+  std::erase_if(space.groups,
+                [&](const DeviceGroup& group) { return group.devices.front() == space.both_ends; });
+  return space;
+}
+
+int32_t DeviceCount(const SearchSpace& space) {
+  size_t count = space.both_ends >= 0 ? 1 : 0;
+  for (const DeviceGroup& group : space.groups) count += group.devices.size();
+  return static_cast<int32_t>(count);
+}
+
+std::vector<StepVariant> StepVariants(const PlanProblem& problem, const SearchSpace& space) {
+  const int32_t sessions = problem.workload.sessions;
+  if (problem.objective.period_weight == 0 || sessions == 1) return {{1, StageCount()}};
+  const int32_t at_ends = space.both_ends >= 0 ? 2 : 0;
+  const int32_t twice = space.both_ends >= 0 ? 1 : 0;
+  const int32_t most = std::min(DeviceCount(space) + twice, problem.model.layer_count());
+  std::vector<StepVariant> variants;
+  for (int32_t stages = at_ends + 1; stages <= most && stages < sessions; ++stages) {
+    variants.push_back({stages, {stages - at_ends, stages - at_ends}});
+  }
+  if (most >= sessions) variants.push_back({sessions, {std::max(1, sessions - at_ends)}});
+  return variants;
 }
 
 }  // namespace shoal

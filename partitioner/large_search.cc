@@ -1,0 +1,84 @@
+#include "partitioner/large_search.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+#include "partitioner/order_search.h"
+
+namespace shoal {
+
+namespace {
+
+// Work limits, in the unit of SearchPlan.
+constexpr double kOrderWork = 8e8;
+constexpr double kSubsetWork = 1e9;
+constexpr double kBoundWork = 8e8;
+constexpr size_t kSubsetDevices = 10;
+
+std::vector<Placement> PlacementsOf(const Plan& plan) {
+  std::vector<Placement> placements;
+  for (const PlannedStage& stage : plan.stages) placements.push_back({stage.device, stage.layers});
+  return placements;
+}
+
+// The problem with these devices only.
+PlanProblem Restricted(const PlanProblem& problem, const std::vector<int32_t>& devices) {
+  PlanProblem restricted = problem;
+  for (int32_t device = 0; device < problem.cluster.device_count(); ++device) {
+    const bool kept = std::find(devices.begin(), devices.end(), device) != devices.end();
+    if (!kept) restricted.constraints.excluded.push_back(device);
+  }
+  return restricted;
+}
+
+std::vector<int32_t> UsedDevices(const Plan& plan, const Constraints& constraints) {
+  std::vector<int32_t> used;
+  for (const PlannedStage& stage : plan.stages) used.push_back(stage.device);
+  used.insert(used.end(), constraints.required.begin(), constraints.required.end());
+  std::sort(used.begin(), used.end());
+  used.erase(std::unique(used.begin(), used.end()), used.end());
+  return used;
+}
+
+// Searches the plan's devices together with a few others at a time, until no others help.
+void SearchSubsets(const PlanProblem& problem, Plan& best) {
+  const int32_t count = problem.cluster.device_count();
+  const int32_t subsets = count;
+  double work = kSubsetWork;
+  int32_t next = 0;
+  for (int32_t tried = 0; tried < subsets && work > 0;) {
+    std::vector<int32_t> devices = UsedDevices(best, problem.constraints);
+    if (devices.size() + 1 > kSubsetDevices) return;
+    for (; devices.size() < kSubsetDevices && tried < subsets; ++tried) {
+      const int32_t other = next++ % count;
+      const auto& excluded = problem.constraints.excluded;
+      if (std::find(devices.begin(), devices.end(), other) != devices.end()) continue;
+      if (std::find(excluded.begin(), excluded.end(), other) != excluded.end()) continue;
+      devices.push_back(other);
+    }
+    const PlanProblem restricted = Restricted(problem, devices);
+    if (!IsExactlySearchable(restricted)) return;
+    const FoundPlan found = SearchPlan(restricted, work / 4);
+    work -= kSubsetWork / subsets;
+    if (found.placements.empty()) continue;
+    const Result<Plan> plan = EvaluatePlan(problem, found.placements, "");
+    if (!plan.ok() || plan->objective >= best.objective * (1 - 1e-9)) continue;
+    best = *plan;
+    tried = 0;
+  }
+}
+
+}  // namespace
+
+FoundPlan SearchLargePlan(const PlanProblem& problem) {
+  std::optional<Plan> best;
+  const Result<Plan> ordered = EvaluatePlan(problem, SearchOrders(problem, kOrderWork), "");
+  if (ordered.ok()) best = *ordered;
+  if (best) SearchSubsets(problem, *best);
+  FoundPlan bound = BoundPlan(problem, best ? &*best : nullptr, kBoundWork);
+  if (bound.placements.empty() && best) bound.placements = PlacementsOf(*best);
+  return bound;
+}
+
+}  // namespace shoal
