@@ -104,7 +104,8 @@ class Refusals(ShoalTestCase):
                             says=[path + ":4", "memory_gib", "-3"])
 
     def test_names_what_does_not_fit(self):
-        self.assert_no_plan("--shape", "70b-q4_k", says="layers")
+        self.assert_no_plan("--shape", "70b-q4_k", says="fit")
+        self.assert_no_plan("--shape", "70b-q4_k", "--strategy", "halda", says="of 80 layers")
         self.assert_no_plan("--shape", "8b-q4_k", "--exclude", "pi-1,pi-2,pi-3,pi-4",
                             says="all devices are excluded")
 
