@@ -25,6 +25,9 @@ constexpr int kWakeRounds = 15;
 constexpr int32_t kWakeLayers = 4;
 // A batch that takes this many budgets is the last: larger ones follow in proportion.
 constexpr double kMostBudgets = 8;
+// What is measured as the rest of something is never less than this share of it: where it seems to
+// be, the machine was disturbed.
+constexpr double kLeastShare = 0.1;
 constexpr float kEpsilon = 1e-5F;
 constexpr double kFastest = 1e15;  // per second: of what took no measurable time
 
@@ -45,6 +48,7 @@ class Measurement {
     RETURN_IF_ERROR(MeasureOverheads());
     RETURN_IF_ERROR(Advance());
     RETURN_IF_ERROR(MeasureAttention());
+    RETURN_IF_ERROR(MeasureStep());
     for (const TensorType type : options_.types) {
       RETURN_IF_ERROR(Advance());
       RETURN_IF_ERROR(MeasureType(type));
@@ -61,6 +65,7 @@ class Measurement {
   }
   Status MeasureOverheads();
   Status MeasureAttention();
+  Status MeasureStep();
   Status MeasureType(TensorType type);
   double ElementwiseSeconds() const;
   // Of a layer, beyond its weights.
@@ -92,29 +97,46 @@ Status Measurement::MeasureOverheads() {
   return OkStatus();
 }
 
-// The layers are of Q8_0: attention does not depend on the weights' type.
+// On layers as narrow as they can be, so that attention is most of what they do. Of Q8_0: attention
+// does not depend on the weights' type.
 Status Measurement::MeasureAttention() {
-  ASSIGN_OR_RETURN(const std::unique_ptr<LayerBench> bench,
-                   MakeBench(options_.dims, TensorType::kQ8_0));
+  constexpr int32_t kNarrow = 256;
+  constexpr int32_t kLayers = 16;  // whose caches are read one after the other, as a stage's are
+  LayerDims dims = options_.dims;
+  dims.model_dim = std::min(dims.model_dim, kNarrow);
+  dims.ffn_dim = std::min(dims.ffn_dim, kNarrow);
+  dims = FitDims(dims, TensorType::kQ8_0, options_.weight_bytes);
+  const int64_t weight_bytes =
+      std::min(options_.weight_bytes, kLayers * LayerBytes(dims, TensorType::kQ8_0));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<LayerBench> bench,
+      LayerBench::Make(kernels_, pool_, dims, TensorType::kQ8_0, weight_bytes, clock_));
   const auto rate = [&](LayerStep step) -> Result<double> {
-    const int32_t layers = std::clamp(bench->layers() / step.tokens, 1, bench->layers());
+    const int32_t layers = step.one_session ? 1 : bench->layers();
     ASSIGN_OR_RETURN(const double without_s,
-                     bench->SecondsPerLayer(step, layers, 2 * options_.budget_s));
+                     bench->SecondsPerLayer(step, layers, options_.budget_s));
     step.position = kCachedPositions;
     ASSIGN_OR_RETURN(const double with_s,
                      bench->SecondsPerLayer(step, layers, 2 * options_.budget_s));
     const double macs =
         static_cast<double>(AttentionMacs(bench->dims())) * step.tokens * kCachedPositions;
-    return Rate(macs, with_s - without_s);
+    return Rate(macs, std::max(with_s - without_s, kLeastShare * with_s));
   };
   ASSIGN_OR_RETURN(profile_.attention_decode_macs_per_s, rate({}));
   ASSIGN_OR_RETURN(profile_.attention_prefill_macs_per_s,
                    rate({.tokens = kPromptTokens, .one_session = true}));
   const auto values = static_cast<double>(ElementwiseValues(options_.dims));
   profile_.elementwise_values_per_s = Rate(values * pool_.threads(), ElementwiseSeconds());
-  ASSIGN_OR_RETURN(profile_.step_s,
+  return OkStatus();
+}
+
+// A step through layers as they are, after a rest.
+Status Measurement::MeasureStep() {
+  const TensorType type = options_.types.empty() ? TensorType::kQ8_0 : options_.types.front();
+  ASSIGN_OR_RETURN(const std::unique_ptr<LayerBench> bench, MakeBench(options_.dims, type));
+  ASSIGN_OR_RETURN(const double wake_s,
                    bench->WakeSeconds(std::min(kWakeLayers, bench->layers()), kWakeRounds));
-  profile_.step_s = std::max(0.0, profile_.step_s);
+  profile_.step_s = std::max(0.0, wake_s);
   return OkStatus();
 }
 
@@ -167,8 +189,6 @@ Status Measurement::MeasureType(TensorType type) {
     // Few tokens are bound by memory, so pass over all of it; many are not.
     const int32_t layers = std::clamp(4 * bench->layers() / tokens, 1, bench->layers());
     ASSIGN_OR_RETURN(const double layer_s, bench->SecondsPerLayer(step, layers, options_.budget_s));
-    // Where overheads seem to take it all, they were disturbed: the weights take some of it.
-    constexpr double kLeastShare = 0.1;
     const double weights_s = std::max(layer_s - OtherSeconds(*bench, step), kLeastShare * layer_s);
     rate.batches.push_back({tokens, Rate(static_cast<double>(bench->layer_bytes()), weights_s)});
     if (layer_s * layers > kMostBudgets * options_.budget_s) break;

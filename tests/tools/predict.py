@@ -18,28 +18,26 @@ PROMPT = {"small": 512, "large": 256}
 OUTPUT = {"small": 96, "large": 24}
 SESSIONS = 4
 
-FAST = {"cpus": "0,1", "threads": 2}
-LEFT = {"cpus": "0", "threads": 1}
-RIGHT = {"cpus": "1", "threads": 1}
-LEFT_AVX2 = {**LEFT, "isa": "avx2"}
-RIGHT_AVX2 = {**RIGHT, "isa": "avx2"}
+# (processor, share of it) of each node, which computes with one thread. Nodes of one processor have
+# 80 % of it together at most, so that they do not wait for each other.
+WHOLE = [(0, 1.0), (1, 1.0)]
+HALF = [(0, 1.0), (1, 0.5)]
+THREE = [(0, 0.8), (1, 0.4), (1, 0.4)]
 
-
-def limited(node, mib):
-    return {**node, "memory_mib": mib}
-
-
-# name: (model, nodes, rate of each link, delay one way in ms)
+# name: (model, nodes, MiB of memory that each may use (0: all), rate of each link, delay in ms)
 CONFIGURATIONS = {
-    "A": ("small", [LEFT, RIGHT], "1gbit", 0),
-    "B": ("small", [FAST, RIGHT_AVX2], "100mbit", 0),
-    "C": ("small", [LEFT, RIGHT_AVX2, RIGHT], "1gbit", 2),
-    "D": ("small", [limited(LEFT, 90), limited(RIGHT_AVX2, 90)], "20mbit", 5),
-    "E": ("large", [LEFT, RIGHT], "1gbit", 0),
-    "F": ("large", [limited(FAST, 600), limited(RIGHT_AVX2, 600)], "100mbit", 2),
-    "G": ("large", [limited(LEFT, 500), limited(RIGHT, 500), limited(RIGHT_AVX2, 500)], "100mbit", 5),
-    "H": ("large", [limited(LEFT_AVX2, 600), limited(RIGHT, 600)], "20mbit", 10),
+    "A": ("small", WHOLE, 0, "1gbit", 0),
+    "B": ("small", HALF, 0, "100mbit", 0),
+    "C": ("small", THREE, 70, "1gbit", 2),
+    "D": ("small", HALF, 90, "20mbit", 5),
+    "E": ("large", WHOLE, 0, "1gbit", 0),
+    "F": ("large", HALF, 600, "100mbit", 2),
+    "G": ("large", THREE, 400, "100mbit", 5),
+    "H": ("large", [(0, 0.6), (1, 1.0)], 600, "20mbit", 10),
 }
+
+CGROUPS = "/sys/fs/cgroup"
+PERIOD_US = 2000  # short beside a step, so that a share is a speed
 
 
 def run(*command, **options):
@@ -49,16 +47,16 @@ def run(*command, **options):
 class Lab:
     """Namespace 0 is the coordinator's, the others the nodes'."""
 
-    def __init__(self, build, model, nodes, rate, delay_ms):
-        self.build, self.model, self.nodes = build, model, nodes
+    def __init__(self, build, model, nodes, memory_mib, rate, delay_ms):
+        self.build, self.model, self.nodes, self.memory_mib = build, model, nodes, memory_mib
         self.rate, self.delay_ms = rate, delay_ms
-        self.processes = []
+        self.processes, self.groups = [], []
 
     def __enter__(self):
         try:
             self.make_links()
-            for i, node in enumerate(self.nodes, 1):
-                self.start_node(i, node)
+            for i, (cpu, share) in enumerate(self.nodes, 1):
+                self.start_node(i, cpu, share)
         except BaseException:
             self.__exit__()
             raise
@@ -69,6 +67,8 @@ class Lab:
             process.stdin.close()
             process.terminate()
             process.wait(timeout=30)
+        for group in self.groups:
+            os.rmdir(group)
         for i in range(len(self.nodes) + 1):
             subprocess.run(["ip", "netns", "del", f"{PREFIX}{i}"], stderr=subprocess.DEVNULL)
         subprocess.run(["ip", "link", "del", f"{PREFIX}br"], stderr=subprocess.DEVNULL)
@@ -89,23 +89,37 @@ class Lab:
             run("ip", "netns", "exec", space, "tc", "qdisc", "add", "dev", "eth0", *shape)
             run("tc", "qdisc", "add", "dev", veth, *shape)
 
-    def start(self, index, command, environment=None):
+    def start(self, index, command):
         process = subprocess.Popen(
             ["ip", "netns", "exec", f"{PREFIX}{index}", *map(str, command)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, **(environment or {})})
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.processes.append(process)
         line = process.stdout.readline()
         if not line.startswith("listening"):
             raise RuntimeError(f"{command[0]} did not start")
 
-    def start_node(self, index, node):
+    def limit(self, index, share):
+        """A control group that grants `share` of one processor; the file that takes its processes."""
+        old = os.path.isdir(f"{CGROUPS}/cpu")  # version 1
+        group = f"{CGROUPS}/{'cpu/' if old else ''}{PREFIX}{index}"
+        os.makedirs(group, exist_ok=True)
+        self.groups.append(group)
+        quota = int(share * PERIOD_US)
+        settings = ({"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": quota} if old
+                    else {"cpu.max": f"{quota} {PERIOD_US}"})
+        for name, value in settings.items():
+            with open(f"{group}/{name}", "w", encoding="utf-8") as file:
+                file.write(str(value))
+        return f"{group}/cgroup.procs"
+
+    def start_node(self, index, cpu, share):
         host = f"10.78.0.{index + 1}"
-        memory = ["--memory-limit", node["memory_mib"]] if "memory_mib" in node else []
-        self.start(index, ["taskset", "-c", node["cpus"], f"{self.build}/tools/shoal", "node",
+        # Nodes of one machine are counted with their part of its memory.
+        memory = ["--memory-limit", self.memory_mib * len(self.nodes)] if self.memory_mib else []
+        enter = [] if share == 1 else ["sh", "-c", 'echo $$ > "$0" && exec "$@"', self.limit(index, share)]
+        self.start(index, [*enter, "taskset", "-c", cpu, f"{self.build}/tools/shoal", "node",
                            "--listen", f"{host}:{NODE_PORT}", "--insecure-network", "--model", self.model,
-                           "-t", node["threads"], "--log-level", "error", "--exit-with-stdin", *memory],
-                   {"SHOAL_ISA": node["isa"]} if "isa" in node else None)
+                           "-t", 1, "--log-level", "error", "--exit-with-stdin", *memory])
         if self.delay_ms:
             self.start(index, [f"{self.build}/tests/support/delay_proxy", int(1000 * self.delay_ms),
                                PROXY_PORT, host, NODE_PORT])
@@ -145,13 +159,13 @@ def error(predicted, measured):
 
 
 def describe(nodes):
-    return ", ".join(f"{n['threads']} x {n.get('isa', 'best')}" for n in nodes)
+    return ", ".join(f"{100 * share:.0f} % of {cpu}" for cpu, share in nodes)
 
 
 def evaluate(name, a):
-    size, nodes, rate, delay_ms = CONFIGURATIONS[name]
+    size, nodes, memory_mib, rate, delay_ms = CONFIGURATIONS[name]
     model = a.small if size == "small" else a.large
-    with Lab(a.build, model, nodes, rate, delay_ms) as lab:
+    with Lab(a.build, model, nodes, memory_mib, rate, delay_ms) as lab:
         predicted = predict(lab, size)
         plans = sorted(predicted["plans"], key=lambda plan: plan["decode_s"])[:a.alternatives]
         for plan in plans:
@@ -182,7 +196,7 @@ def main():
     names = a.names or list(CONFIGURATIONS)
     print("| | nodes | link | layers | TPOT ms | TTFT ms | tokens/s, 4 sessions |\n|---|---|---|---|---|---|---|")
     for name in names:
-        size, nodes, rate, delay_ms = CONFIGURATIONS[name]
+        size, nodes, _, rate, delay_ms = CONFIGURATIONS[name]
         plans = evaluate(name, a)
         for rank, plan in enumerate(plans):
             where = ", ".join(f"{n} on {d}" for d, n in zip(plan["devices"], plan["split"]))
