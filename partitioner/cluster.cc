@@ -2,17 +2,19 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <set>
 
 namespace shoal {
 
 namespace {
 
+// Seconds or watts: sums and products of these stay finite.
+constexpr double kMostSeconds = 1e12;
+
 Status CheckNumber(const std::string& where, const char* what, double value) {
-  if (std::isfinite(value) && value >= 0) return OkStatus();
-  return InvalidArgument(fmt::format("{}: {} is {}: a finite number that is not negative is needed",
-                                     where, what, value));
+  if (value >= 0 && value <= kMostSeconds) return OkStatus();
+  return InvalidArgument(
+      fmt::format("{}: {} is {}: expected 0 to {:g}", where, what, value, kMostSeconds));
 }
 
 // A speed is divided by: between these no cost is infinite or nothing.

@@ -16,12 +16,6 @@ constexpr double kSubsetWork = 1e9;
 constexpr double kBoundWork = 8e8;
 constexpr size_t kSubsetDevices = 10;
 
-std::vector<Placement> PlacementsOf(const Plan& plan) {
-  std::vector<Placement> placements;
-  for (const PlannedStage& stage : plan.stages) placements.push_back({stage.device, stage.layers});
-  return placements;
-}
-
 // The problem with these devices only.
 PlanProblem Restricted(const PlanProblem& problem, const std::vector<int32_t>& devices) {
   PlanProblem restricted = problem;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "partitioner/explain.h"
 #include "partitioner/large_search.h"
 #include "partitioner/plan_search.h"
 
@@ -13,6 +14,20 @@ namespace {
 constexpr double kMaxWork = 1e10;
 // A bound so close to the objective is equal to it but for rounding.
 constexpr double kRounding = 1e-10;
+
+Error NoPlan(const PlanProblem& problem) {
+  constexpr double kMiB = 1 << 20;
+  const Shortage shortage = FindShortage(problem);
+  const double needed = static_cast<double>(shortage.needed_bytes) / kMiB;
+  const double available = static_cast<double>(shortage.available_bytes) / kMiB;
+  return ResourceExhausted(fmt::format(
+      "no plan fits: with KV for {} tokens and margin the model needs {:.0f} MiB or more, the "
+      "devices have {:.0f} MiB{}",
+      problem.workload.kv_tokens, needed, available,
+      shortage.missing_bytes() > 0
+          ? fmt::format(": {:.0f} MiB are missing", needed - available)
+          : ", but no order and cut of them keeps every device's limit, links and constraints"));
+}
 
 class Optimal final : public Strategy {
  public:
@@ -26,7 +41,7 @@ class Optimal final : public Strategy {
     const FoundPlan found =
         IsExactlySearchable(problem) ? SearchPlan(problem, kMaxWork) : SearchLargePlan(problem);
     if (found.placements.empty()) {
-      return ResourceExhausted("no placement fits the devices and the constraints");
+      return NoPlan(problem);
     }
     ASSIGN_OR_RETURN(Plan plan, EvaluatePlan(problem, found.placements, std::string(name())));
     const bool exact = found.bound >= plan.objective * (1 - kRounding);

@@ -234,6 +234,12 @@ std::vector<PlannedStage> Charge(const PlanProblem& problem,
 
 }  // namespace
 
+std::vector<Placement> PlacementsOf(const Plan& plan) {
+  std::vector<Placement> placements;
+  for (const PlannedStage& stage : plan.stages) placements.push_back({stage.device, stage.layers});
+  return placements;
+}
+
 Result<Plan> EvaluatePlan(const PlanProblem& problem, const std::vector<Placement>& placements,
                           const std::string& strategy) {
   RETURN_IF_ERROR(CheckCover(problem, placements));

@@ -47,6 +47,8 @@ struct Plan {
   double lower_bound = 0;  // proved: no plan is better than this; 0: nothing was proved
 };
 
+std::vector<Placement> PlacementsOf(const Plan& plan);
+
 // Working memory and weights are planned with this margin (promise 4).
 constexpr double kMemoryMargin = 0.2;
 

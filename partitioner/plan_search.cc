@@ -137,7 +137,7 @@ FoundPlan PlanSearcher::Run(const Plan* known) {
 }
 
 void PlanSearcher::TakeKnown(const Plan& plan) {
-  for (const PlannedStage& stage : plan.stages) best_.push_back({stage.device, stage.layers});
+  best_ = PlacementsOf(plan);
   best_value_ = plan.objective;
 }
 
@@ -359,18 +359,27 @@ void PlanSearcher::Split(const Box& box) {
   Push(upper);
 }
 
-}  // namespace
-
-bool IsExactlySearchable(const PlanProblem& problem) {
+bool HasFewerPoints(const PlanProblem& problem, int64_t points) {
   const SearchSpace space = MakeSearchSpace(problem);
   const int64_t per_state =
       std::max<int64_t>(1, static_cast<int64_t>(space.groups.size()) * problem.model.layer_count());
-  const int64_t limit = kMaxExactPoints / per_state;
+  const int64_t limit = points / per_state;
   for (const StepVariant& variant : StepVariants(problem, space)) {
     const auto groups = UsedGroups(space, true);
     if (UsedSpace::States(groups, variant.stages, limit) > limit) return false;
   }
   return true;
+}
+
+}  // namespace
+
+bool IsExactlySearchable(const PlanProblem& problem) {
+  return HasFewerPoints(problem, kMaxExactPoints);
+}
+
+bool IsQuicklySearchable(const PlanProblem& problem) {
+  constexpr int64_t kQuickPoints = int64_t{1} << 18;
+  return HasFewerPoints(problem, kQuickPoints);
 }
 
 FoundPlan SearchPlan(const PlanProblem& problem, double max_work) {

@@ -23,6 +23,9 @@ constexpr int64_t kMaxExactPoints = int64_t{1} << 24;
 // Whether SearchPlan takes this problem. REQUIRES CheckProblem to have passed.
 bool IsExactlySearchable(const PlanProblem& problem);
 
+// Whether that takes some hundredths of a second.
+bool IsQuicklySearchable(const PlanProblem& problem);
+
 // The best plan. Proved to a relative 1e-10; after `max_work` (points visited * groups; about 1e9
 // of them take a second) it ends with what it has, whose bound then is below its objective.
 // REQUIRES IsExactlySearchable.

@@ -119,6 +119,8 @@ Constraints RandomConstraints(Dice& dice, int32_t devices) {
                         (!constraints.required.empty() && device == constraints.required[0]);
     if (!wanted && dice.OneIn(8)) constraints.excluded.push_back(device);
   }
+  const auto excluded = static_cast<int32_t>(constraints.excluded.size());
+  if (excluded == devices) constraints.excluded.pop_back();
   return constraints;
 }
 
