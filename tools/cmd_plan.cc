@@ -1,5 +1,7 @@
 // shoal plan MODEL|--shape NAME --cluster FILE|--live: which device should hold which layers, and
 // what that is predicted to cost. Loads no weights; talks to devices only with --live.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -12,6 +14,8 @@
 #include "base/log.h"
 #include "coordinator/model_shape.h"
 #include "model/gguf/gguf_file.h"
+#include "partitioner/explain.h"
+#include "partitioner/largest_context.h"
 #include "partitioner/strategy.h"
 #include "tools/cluster_file.h"
 #include "tools/commands.h"
@@ -26,6 +30,7 @@ namespace shoal {
 
 namespace {
 
+constexpr int32_t kExplainPlans = 60;    // that an explanation makes: a few seconds
 constexpr int32_t kMaxContext = 131072;  // where the model does not say
 
 struct Options {
@@ -48,6 +53,7 @@ struct Options {
   std::string strategy;
   int exec_timeout_s = 10;
   bool json = false;
+  bool explain = false;
   std::string svg;
 };
 
@@ -161,20 +167,17 @@ void Ask(const std::vector<std::unique_ptr<Strategy>>& strategies, int64_t conte
   }
 }
 
-// The largest context for which there is a plan, by bisection: less context never needs more
-// memory.
+// The largest context that any of the strategies has a plan for.
 void AskForLargestContext(const std::vector<std::unique_ptr<Strategy>>& strategies,
                           int32_t max_context, Answer& answer) {
-  Ask(strategies, max_context, answer);
-  if (answer.any()) return;
-  int64_t fits = 0;
-  int64_t too_much = max_context;
-  while (too_much - fits > 1) {
-    const int64_t middle = (fits + too_much) / 2;
-    Ask(strategies, middle, answer);
-    (answer.any() ? fits : too_much) = middle;
+  const int64_t sessions = answer.problem.workload.sessions;
+  int64_t context = 1;
+  for (const std::unique_ptr<Strategy>& strategy : strategies) {
+    const Result<ContextPlan> largest =
+        LargestContext(answer.problem, *strategy, sessions, sessions * max_context);
+    if (largest.ok()) context = std::max(context, largest->kv_tokens / sessions);
   }
-  Ask(strategies, std::max<int64_t>(fits, 1), answer);
+  Ask(strategies, context, answer);
 }
 
 Result<Answer> AnswerWith(const Options& options, const ClusterFile& cluster,
@@ -225,6 +228,19 @@ void PrintJson(const Answer& answer, bool all) {
   std::puts(out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
+// The strategy's error, with what memory lacks if it lacks any.
+Error WhyNone(const Answer& answer) {
+  Error error = answer.answers.front().plan.error();
+  const Shortage shortage = FindShortage(answer.problem);
+  if (shortage.missing_bytes() > 0) {
+    constexpr double kGib = 1 << 30;
+    error.message += fmt::format(": {:.2f} GiB are needed with margin, all devices have {:.2f}",
+                                 static_cast<double>(shortage.needed_bytes) / kGib,
+                                 static_cast<double>(shortage.available_bytes) / kGib);
+  }
+  return error;
+}
+
 Status WriteSvg(const std::string& path, const std::string& svg) {
   std::ofstream file(path);
   file << svg;
@@ -237,7 +253,7 @@ Status Run(const Options& options) {
   ASSIGN_OR_RETURN(const auto strategies, ReadStrategies(options));
   ASSIGN_OR_RETURN(const Answer answer, AnswerFor(options, cluster, strategies));
   const bool all = options.strategy == "all";
-  if (!answer.any() && !all) return answer.answers.front().plan.error();
+  if (!answer.any() && !all) return WhyNone(answer);
   const std::string model = !options.model.empty()   ? options.model
                             : !options.shape.empty() ? options.shape
                                                      : "the cluster file's model";
@@ -248,7 +264,12 @@ Status Run(const Options& options) {
   } else if (all) {
     std::fputs(ComparisonText(heading, answer.problem, answer.answers).c_str(), stdout);
   } else {
-    std::fputs(PlanText(heading, answer.problem, *answer.answers[0].plan).c_str(), stdout);
+    const Plan& plan = *answer.answers[0].plan;
+    std::fputs(PlanText(heading, answer.problem, plan).c_str(), stdout);
+    if (options.explain) {
+      const Explanation explanation = Explain(answer.problem, plan, kExplainPlans);
+      std::fputs(ExplanationText(answer.problem, plan, explanation).c_str(), stdout);
+    }
   }
   if (!answer.any()) return ResourceExhausted("no strategy has a plan");
   if (options.svg.empty()) return OkStatus();
@@ -340,6 +361,9 @@ void AddPlanCommand(CLI::App& app, int& exit_code) {
   command->add_option("--exec-timeout", options->exec_timeout_s, "Seconds that exec:PROGRAM has")
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
+  command->add_flag("--explain", options->explain,
+                    "Also say what holds the plan back, what devices left out would cost, and what "
+                    "would help most");
   command->add_flag("--json", options->json, "One JSON object (docs/own-strategy.md)");
   command->add_option("--svg", options->svg, "Also draw the plan into this file");
   command->callback([options, &exit_code] {

@@ -151,6 +151,54 @@ std::string PlanSvg(const PlanHeading& heading, const PlanProblem& problem, cons
   return svg + "</svg>\n";
 }
 
+namespace {
+
+std::string NameOf(const Cluster& cluster, int32_t endpoint) {
+  if (endpoint == cluster.coordinator()) return "the coordinator";
+  return cluster.devices[static_cast<size_t>(endpoint)].name;
+}
+
+std::string BottleneckText(const Cluster& cluster, const Bottleneck& bottleneck) {
+  std::string what;
+  switch (bottleneck.kind) {
+    case Bottleneck::Kind::kDevice: what = NameOf(cluster, bottleneck.from); break;
+    case Bottleneck::Kind::kLink:
+      what = fmt::format("the link from {} to {}", NameOf(cluster, bottleneck.from),
+                         NameOf(cluster, bottleneck.to));
+      break;
+    case Bottleneck::Kind::kPassage: what = "the way through all stages: too few sessions"; break;
+  }
+  return fmt::format("{}, {:.4g} ms, {:.0f} %", what, 1e3 * bottleneck.seconds,
+                     100 * bottleneck.share);
+}
+
+}  // namespace
+
+std::string ExplanationText(const PlanProblem& problem, const Plan& plan,
+                            const Explanation& explanation) {
+  const Cluster& cluster = problem.cluster;
+  std::string text = fmt::format("\nholds back\n  a token       {}\n  throughput    {}\n",
+                                 BottleneckText(cluster, explanation.decode),
+                                 BottleneckText(cluster, explanation.throughput));
+  if (!explanation.left_out.empty()) text += "left out, and the best plan with it\n";
+  for (const LeftOut& left : explanation.left_out) {
+    text += left.objective > 0
+                ? fmt::format("  {:<13} {:.4g} ms instead of {:.4g} ({:.2f} times)\n",
+                              NameOf(cluster, left.device), 1e3 * left.objective,
+                              1e3 * plan.objective, left.ratio)
+                : fmt::format("  {:<13} no such plan was found\n", NameOf(cluster, left.device));
+  }
+  if (!explanation.changes.empty()) text += "would help most\n";
+  for (const Change& change : explanation.changes) {
+    text += fmt::format("  {}: {:.4g} -> {:.4g} ms\n", DescribeChange(cluster, change),
+                        1e3 * change.before, 1e3 * change.after);
+  }
+  if (explanation.not_tried > 0) {
+    text += fmt::format("({} more devices and changes were not tried)\n", explanation.not_tried);
+  }
+  return text;
+}
+
 std::string ComparisonText(const PlanHeading& heading, const PlanProblem& problem,
                            const std::vector<StrategyAnswer>& answers) {
   std::vector<const StrategyAnswer*> plans;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "partitioner/explain.h"
 #include "partitioner/plan.h"
 
 namespace shoal {
@@ -17,6 +18,10 @@ struct PlanHeading {
 
 // The table of stages, the prediction, the objective and what was proved of it.
 std::string PlanText(const PlanHeading& heading, const PlanProblem& problem, const Plan& plan);
+
+// What holds the plan back, what the devices left out would cost, and what would help most.
+std::string ExplanationText(const PlanProblem& problem, const Plan& plan,
+                            const Explanation& explanation);
 
 // Every device with its memory and time, one bar each.
 std::string PlanSvg(const PlanHeading& heading, const PlanProblem& problem, const Plan& plan);
