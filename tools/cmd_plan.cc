@@ -1,7 +1,5 @@
 // shoal plan MODEL|--shape NAME --cluster FILE|--live: which device should hold which layers, and
 // what that is predicted to cost. Loads no weights; talks to devices only with --live.
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -228,19 +226,6 @@ void PrintJson(const Answer& answer, bool all) {
   std::puts(out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
-// The strategy's error, with what memory lacks if it lacks any.
-Error WhyNone(const Answer& answer) {
-  Error error = answer.answers.front().plan.error();
-  const Shortage shortage = FindShortage(answer.problem);
-  if (shortage.missing_bytes() > 0) {
-    constexpr double kGib = 1 << 30;
-    error.message += fmt::format(": {:.2f} GiB are needed with margin, all devices have {:.2f}",
-                                 static_cast<double>(shortage.needed_bytes) / kGib,
-                                 static_cast<double>(shortage.available_bytes) / kGib);
-  }
-  return error;
-}
-
 Status WriteSvg(const std::string& path, const std::string& svg) {
   std::ofstream file(path);
   file << svg;
@@ -253,7 +238,7 @@ Status Run(const Options& options) {
   ASSIGN_OR_RETURN(const auto strategies, ReadStrategies(options));
   ASSIGN_OR_RETURN(const Answer answer, AnswerFor(options, cluster, strategies));
   const bool all = options.strategy == "all";
-  if (!answer.any() && !all) return WhyNone(answer);
+  if (!answer.any() && !all) return answer.answers.front().plan.error();
   const std::string model = !options.model.empty()   ? options.model
                             : !options.shape.empty() ? options.shape
                                                      : "the cluster file's model";
