@@ -88,8 +88,8 @@ RC_GTEST_PROP(OptimalProperty, AFasterLinkIsNeverWorse, ()) {
 RC_GTEST_PROP(OptimalProperty, AFasterOrLargerDeviceIsNeverWorse, ()) {
   const PlanProblem before = AnyProblem({5, 12});
   PlanProblem after = before;
-  DeviceProfile& device = *rc::gen::elementOf(
-      std::vector<DeviceProfile*>{&after.cluster.devices.front(), &after.cluster.devices.back()});
+  const auto index = *rc::gen::inRange<size_t>(0, after.cluster.devices.size());
+  DeviceProfile& device = after.cluster.devices[index];
   device.memory_bytes *= 2;
   device.step_s /= 2;
   for (TypeSpeed& speed : device.speeds) {
