@@ -28,16 +28,16 @@ THREE = [(0, 0.8), (1, 0.4), (1, 0.4)]
 CONFIGURATIONS = {
     "A": ("small", WHOLE, 0, "1gbit", 0),
     "B": ("small", HALF, 0, "100mbit", 0),
-    "C": ("small", THREE, 70, "1gbit", 2),
-    "D": ("small", HALF, 90, "20mbit", 5),
+    "C": ("small", THREE, 90, "1gbit", 2),
+    "D": ("small", HALF, 120, "20mbit", 5),
     "E": ("large", WHOLE, 0, "1gbit", 0),
-    "F": ("large", HALF, 600, "100mbit", 2),
-    "G": ("large", THREE, 400, "100mbit", 5),
-    "H": ("large", [(0, 0.6), (1, 1.0)], 600, "20mbit", 10),
+    "F": ("large", HALF, 700, "100mbit", 2),
+    "G": ("large", THREE, 560, "100mbit", 5),
+    "H": ("large", [(0, 0.6), (1, 1.0)], 700, "20mbit", 10),
 }
 
 CGROUPS = "/sys/fs/cgroup"
-PERIOD_US = 2000  # short beside a step, so that a share is a speed
+PERIOD_US = 5000  # short beside most steps, so that a share is a speed; quotas are 1 ms at least
 
 
 def run(*command, **options):
@@ -89,9 +89,9 @@ class Lab:
             run("ip", "netns", "exec", space, "tc", "qdisc", "add", "dev", "eth0", *shape)
             run("tc", "qdisc", "add", "dev", veth, *shape)
 
-    def start(self, index, command):
+    def start(self, index, command, enter=()):
         process = subprocess.Popen(
-            ["ip", "netns", "exec", f"{PREFIX}{index}", *map(str, command)],
+            [*enter, "ip", "netns", "exec", f"{PREFIX}{index}", *map(str, command)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.processes.append(process)
         line = process.stdout.readline()
@@ -117,9 +117,10 @@ class Lab:
         # Nodes of one machine are counted with their part of its memory.
         memory = ["--memory-limit", self.memory_mib * len(self.nodes)] if self.memory_mib else []
         enter = [] if share == 1 else ["sh", "-c", 'echo $$ > "$0" && exec "$@"', self.limit(index, share)]
-        self.start(index, [*enter, "taskset", "-c", cpu, f"{self.build}/tools/shoal", "node",
+        # The group is entered first: a namespace does not see it.
+        self.start(index, ["taskset", "-c", cpu, f"{self.build}/tools/shoal", "node",
                            "--listen", f"{host}:{NODE_PORT}", "--insecure-network", "--model", self.model,
-                           "-t", 1, "--log-level", "error", "--exit-with-stdin", *memory])
+                           "-t", 1, "--log-level", "error", "--exit-with-stdin", *memory], enter)
         if self.delay_ms:
             self.start(index, [f"{self.build}/tests/support/delay_proxy", int(1000 * self.delay_ms),
                                PROXY_PORT, host, NODE_PORT])
