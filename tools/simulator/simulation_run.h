@@ -12,11 +12,11 @@
 #include "coordinator/scheduler.h"
 #include "partitioner/strategy.h"
 #include "partitioner/subproblem.h"
+#include "tools/simulator/held_weights.h"
 #include "tools/simulator/membership.h"
 #include "tools/simulator/request_log.h"
 #include "tools/simulator/request_source.h"
 #include "tools/simulator/simulation_report.h"
-#include "tools/simulator/held_weights.h"
 #include "tools/simulator/virtual_pipeline.h"
 
 namespace shoal {
