@@ -25,7 +25,7 @@ constexpr int kPollMs = 200;  // how soon a request to stop is noticed
 constexpr int kMostFirstAttempts = 2;
 // After a loss: how long nodes have to say that they are there, and requests to find a new pipeline
 // (hardly any where those that are there do not suffice, but a node may just be starting again).
-constexpr NodeLink::Patience kQuick{400, 400};
+constexpr NodeLink::Patience kQuick{500, 1000};
 constexpr int64_t kHopelessMs = 800;
 constexpr int64_t kResumeMs = 30'000;
 constexpr int64_t kAskEveryMs = 1000;      // nodes outside the plan

