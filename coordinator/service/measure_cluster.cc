@@ -102,7 +102,7 @@ Status ClusterMeasurement::ProfileHost(const std::vector<size_t>& nodes) {
         links_[i]->Profile(options_.target, options_.refresh, [&](int32_t done, int32_t total) {
           Show(fmt::format("measuring {}: {} of {}", links_[i]->node().name, done, total));
         }));
-    device.memory_bytes /= static_cast<int64_t>(nodes.size());
+    if (!described_[i].memory_limited) device.memory_bytes /= static_cast<int64_t>(nodes.size());
     cluster_.devices[i] = std::move(device);
   }
   return OkStatus();

@@ -301,8 +301,9 @@ Status Mesh::Measure() {
   return OkStatus();
 }
 
-// The devices are `asked`, whose nodes ascend. Nodes that share a machine share its memory; unless
-// they were measured one by one, they count as equals, so that noise does not tilt the split.
+// The devices are `asked`, whose nodes ascend. Nodes that share a machine share its memory, where no
+// user has limited theirs; unless they were measured one by one, they count as equals, so that noise
+// does not tilt the split.
 Result<PlanProblem> Mesh::Problem(const AskedNodes& asked) const {
   std::map<std::string, int> on_host;
   std::map<std::string, double> best_speed;
@@ -325,7 +326,8 @@ Result<PlanProblem> Mesh::Problem(const AskedNodes& asked) const {
     const NodeDescription& description = *one.description;
     DeviceProfile& device = problem.cluster.devices[static_cast<size_t>(one.node)];
     device.name = options_.nodes[static_cast<size_t>(one.node)].name;
-    device.memory_bytes = description.memory_bytes / on_host[description.host_id];
+    device.memory_bytes = description.memory_bytes;
+    if (!description.memory_limited) device.memory_bytes /= on_host[description.host_id];
     if (!measured_) device.speeds = {{"*", {{1, best_speed[description.host_id]}}}};
     nodes.push_back(one.node);
   }

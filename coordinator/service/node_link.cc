@@ -79,6 +79,7 @@ Result<NodeDescription> NodeLink::Describe(Patience patience) {
   description.isa = reply.isa();
   description.threads = reply.threads();
   description.memory_bytes = reply.memory_bytes();
+  description.memory_limited = reply.memory_limited();
   description.weight_bytes_per_s = reply.weight_bytes_per_s();
   description.host_id = reply.host_id();
   description.instance = reply.instance();

@@ -104,6 +104,7 @@ grpc::Status NodeService::Describe(grpc::ServerContext* /*context*/,
   reply->set_isa(std::string(kernels::IsaName(kernels_.isa)));
   reply->set_threads(options_.threads);
   reply->set_memory_bytes(OfferedMemoryBytes());
+  reply->set_memory_limited(options_.memory_limit_bytes > 0);
   reply->set_weight_bytes_per_s(weight_bytes_per_s_);
   reply->set_host_id(HostId());
   reply->set_instance(probe_server_.instance());

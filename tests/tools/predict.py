@@ -114,8 +114,7 @@ class Lab:
 
     def start_node(self, index, cpu, share):
         host = f"10.78.0.{index + 1}"
-        # Nodes of one machine are counted with their part of its memory.
-        memory = ["--memory-limit", self.memory_mib * len(self.nodes)] if self.memory_mib else []
+        memory = ["--memory-limit", self.memory_mib] if self.memory_mib else []
         enter = [] if share == 1 else ["sh", "-c", 'echo $$ > "$0" && exec "$@"', self.limit(index, share)]
         # The group is entered first: a namespace does not see it.
         self.start(index, ["taskset", "-c", cpu, f"{self.build}/tools/shoal", "node",
