@@ -88,8 +88,8 @@ RC_GTEST_PROP(OptimalProperty, AFasterLinkIsNeverWorse, ()) {
 RC_GTEST_PROP(OptimalProperty, AFasterOrLargerDeviceIsNeverWorse, ()) {
   const PlanProblem before = AnyProblem({5, 12});
   PlanProblem after = before;
-  DeviceProfile& device = *rc::gen::elementOf(
-      std::vector<DeviceProfile*>{&after.cluster.devices.front(), &after.cluster.devices.back()});
+  const int32_t changed = *rc::gen::inRange(0, before.cluster.device_count());
+  DeviceProfile& device = after.cluster.devices[static_cast<size_t>(changed)];
   device.memory_bytes *= 2;
   device.step_s /= 2;
   for (TypeSpeed& speed : device.speeds) {

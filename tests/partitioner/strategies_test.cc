@@ -222,12 +222,6 @@ rc::Gen<PlanProblem> AnyProblem(int most_devices, int most_layers) {
   });
 }
 
-std::vector<Placement> PlacementsOf(const Plan& plan) {
-  std::vector<Placement> placements;
-  for (const PlannedStage& stage : plan.stages) placements.push_back({stage.device, stage.layers});
-  return placements;
-}
-
 RC_GTEST_PROP(StrategiesProperty, WhatTheyReturnIsAPlanThatHolds, ()) {
   const PlanProblem problem = *rc::gen::noShrink(AnyProblem(6, 10));
   for (const std::unique_ptr<Strategy>& strategy : AllStrategies()) {

@@ -67,12 +67,6 @@ std::optional<Plan> BestPlan(const PlanProblem& problem, std::vector<int32_t> de
   return best;
 }
 
-std::vector<Placement> PlacementsOf(const Plan& plan) {
-  std::vector<Placement> placements;
-  for (const PlannedStage& stage : plan.stages) placements.push_back({stage.device, stage.layers});
-  return placements;
-}
-
 // A bench's cases: decoding from one token, alone and with all sessions, and one prompt.
 Json Predict(PlanProblem problem, const Options& options, const Plan& plan) {
   Json json = {{"devices", Json::array()}, {"split", Json::array()}, {"stages", Json::array()}};
