@@ -120,6 +120,7 @@ RC_GTEST_PROP(OptimalProperty, TheOrderOfTheDevicesDoesNotMatter, ()) {
 // The best of 7 devices lies between the search's bound and its plan, and the search finds a plan
 // wherever the bound is not endless.
 TEST(LargeSearch, HoldsTheBestPlanBetweenItsBoundAndItsPlan) {
+  constexpr double kWork = 2e7;
   int32_t plans = 0;
   int32_t best_ones = 0;
   double worst = 1;
@@ -128,7 +129,7 @@ TEST(LargeSearch, HoldsTheBestPlanBetweenItsBoundAndItsPlan) {
     std::mt19937 random(seed);
     const PlanProblem problem = RandomProblem(random, {8, 16});
     const Result<Plan> best = Best(problem);
-    const FoundPlan found = SearchLargePlan(problem);
+    const FoundPlan found = SearchLargePlan(problem, kWork);
     if (!best.ok()) {
       EXPECT_TRUE(found.placements.empty());
       continue;
