@@ -103,11 +103,17 @@ Completions::Completions(const CutGraph& graph, const UsedSpace& used)
   }
 }
 
+int32_t CutGraph::LongestStage(int32_t group) const {
+  int32_t longest = layers - tail_begin[static_cast<size_t>(group)];
+  for (int32_t begin = 0; begin < layers; ++begin) {
+    longest = std::max(longest, farthest[At(group, begin, layers)] - begin);
+  }
+  return longest;
+}
+
 void Completions::MeasureReach() {
   for (int32_t g = 0; g < graph_.groups; ++g) {
-    int32_t longest = graph_.layers - graph_.tail_begin[static_cast<size_t>(g)];
     for (int32_t begin = 0; begin < graph_.layers; ++begin) {
-      longest = std::max(longest, graph_.farthest[graph_.At(g, begin, graph_.layers)] - begin);
       if (graph_.start_s[graph_.At(begin, g, graph_.groups)] < kEndless) {
         layers_at_start_ = std::max(layers_at_start_, begin);
       }
@@ -115,8 +121,8 @@ void Completions::MeasureReach() {
         layers_at_finish_ = std::max(layers_at_finish_, graph_.layers - begin);
       }
     }
-    longest_.push_back(longest);
-    longest_of_all_ = std::max(longest_of_all_, longest);
+    longest_.push_back(graph_.LongestStage(g));
+    longest_of_all_ = std::max(longest_of_all_, longest_.back());
   }
 }
 

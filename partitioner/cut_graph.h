@@ -44,6 +44,8 @@ struct CutGraph {
     return layers_s[At(group, layer, layers + 1)];
   }
   double finish(int32_t group, int32_t end) const { return finish_s[At(group, end, layers + 1)]; }
+  // Layers.
+  int32_t LongestStage(int32_t group) const;
   // Whether one stage may hold this.
   bool allows(int32_t group, StageRange range) const {
     if (range.end == layers) return range.begin >= tail_begin[static_cast<size_t>(group)];

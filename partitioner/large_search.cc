@@ -10,10 +10,10 @@ namespace shoal {
 
 namespace {
 
-// Work limits, in the unit of SearchPlan.
-constexpr double kOrderWork = 8e8;
-constexpr double kSubsetWork = 1e9;
-constexpr double kBoundWork = 8e8;
+// How the work is shared out.
+constexpr double kOrderShare = 0.3;
+constexpr double kSubsetShare = 0.4;
+constexpr double kBoundShare = 0.3;
 constexpr size_t kSubsetDevices = 10;
 
 // The problem with these devices only.
@@ -36,15 +36,14 @@ std::vector<int32_t> UsedDevices(const Plan& plan, const Constraints& constraint
 }
 
 // Searches the plan's devices together with a few others at a time, until no others help.
-void SearchSubsets(const PlanProblem& problem, Plan& best) {
+void SearchSubsets(const PlanProblem& problem, double work, Plan& best) {
   const int32_t count = problem.cluster.device_count();
-  const int32_t subsets = count;
-  double work = kSubsetWork;
+  const double most_at_once = work / 4;
   int32_t next = 0;
-  for (int32_t tried = 0; tried < subsets && work > 0;) {
+  for (int32_t tried = 0; tried < count && work > 0;) {
     std::vector<int32_t> devices = UsedDevices(best, problem.constraints);
     if (devices.size() + 1 > kSubsetDevices) return;
-    for (; devices.size() < kSubsetDevices && tried < subsets; ++tried) {
+    for (; devices.size() < kSubsetDevices && tried < count; ++tried) {
       const int32_t other = next++ % count;
       const auto& excluded = problem.constraints.excluded;
       if (std::find(devices.begin(), devices.end(), other) != devices.end()) continue;
@@ -53,8 +52,8 @@ void SearchSubsets(const PlanProblem& problem, Plan& best) {
     }
     const PlanProblem restricted = Restricted(problem, devices);
     if (!IsExactlySearchable(restricted)) return;
-    const FoundPlan found = SearchPlan(restricted, work / 4);
-    work -= kSubsetWork / subsets;
+    const FoundPlan found = SearchPlan(restricted, most_at_once);
+    work -= found.work;
     if (found.placements.empty()) continue;
     const Result<Plan> plan = EvaluatePlan(problem, found.placements, "");
     if (!plan.ok() || plan->objective >= best.objective * (1 - 1e-9)) continue;
@@ -65,12 +64,13 @@ void SearchSubsets(const PlanProblem& problem, Plan& best) {
 
 }  // namespace
 
-FoundPlan SearchLargePlan(const PlanProblem& problem) {
+FoundPlan SearchLargePlan(const PlanProblem& problem, double max_work) {
   std::optional<Plan> best;
-  const Result<Plan> ordered = EvaluatePlan(problem, SearchOrders(problem, kOrderWork), "");
+  const Result<Plan> ordered =
+      EvaluatePlan(problem, SearchOrders(problem, kOrderShare * max_work), "");
   if (ordered.ok()) best = *ordered;
-  if (best) SearchSubsets(problem, *best);
-  FoundPlan bound = BoundPlan(problem, best ? &*best : nullptr, kBoundWork);
+  if (best) SearchSubsets(problem, kSubsetShare * max_work, *best);
+  FoundPlan bound = BoundPlan(problem, best ? &*best : nullptr, kBoundShare * max_work);
   if (bound.placements.empty() && best) bound.placements = PlacementsOf(*best);
   return bound;
 }

@@ -7,8 +7,8 @@
 
 namespace shoal {
 
-// Deterministic. A few seconds for 40 distinct devices and 80 layers. An empty plan means that none
+// Deterministic. `max_work` is in the unit of SearchPlan. An empty plan means that none
 // was found; none exists if the bound is endless. REQUIRES CheckProblem to have passed.
-FoundPlan SearchLargePlan(const PlanProblem& problem);
+FoundPlan SearchLargePlan(const PlanProblem& problem, double max_work);
 
 }  // namespace shoal

@@ -12,6 +12,8 @@ namespace {
 
 // About ten seconds; objectives that mix all three predictions may need them.
 constexpr double kMaxWork = 1e10;
+// About three seconds.
+constexpr double kMaxLargeWork = 2.5e9;
 // A bound so close to the objective is equal to it but for rounding.
 constexpr double kRounding = 1e-10;
 
@@ -38,8 +40,8 @@ class Optimal final : public Strategy {
 
   Result<Plan> Place(const PlanProblem& problem) const override {
     RETURN_IF_ERROR(CheckProblem(problem));
-    const FoundPlan found =
-        IsExactlySearchable(problem) ? SearchPlan(problem, kMaxWork) : SearchLargePlan(problem);
+    const FoundPlan found = IsExactlySearchable(problem) ? SearchPlan(problem, kMaxWork)
+                                                         : SearchLargePlan(problem, kMaxLargeWork);
     if (found.placements.empty()) {
       return NoPlan(problem);
     }

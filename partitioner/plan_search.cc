@@ -31,12 +31,19 @@ constexpr double kFirstStep = 1.5;
 constexpr double kStepDecay = 0.93;
 constexpr double kGraphWork = 20;
 
+// Of using a device of a group, and of any stage, where devices may be used again.
+struct Prices {
+  std::vector<double> of_group;
+  double of_stage = 0;
+};
+
 // A StepVariant with what it costs.
 struct Variant {
   SearchCosts costs;
   UsedSpace used;
   StageCount stages;
-  std::vector<double> prices;  // [groups] of using a device, where devices may be used again
+  Prices total_prices;
+  Prices additive_prices;
 };
 
 struct Box {
@@ -74,12 +81,14 @@ class PlanSearcher {
       : problem_(problem),
         space_(MakeSearchSpace(problem)),
         relaxed_(relaxed),
+        max_work_(max_work),
         work_left_(max_work) {
+    const Prices free = {std::vector<double>(space_.groups.size(), 0), 0};
     for (const auto& [in_flight, stages] : StepVariants(problem, space_)) {
       const StageCount counted = relaxed ? StageCount() : stages;
-      variants_.push_back(std::make_unique<Variant>(Variant{
-          SearchCosts(problem, space_, in_flight), UsedSpace(UsedGroups(space_, !relaxed), counted),
-          stages, std::vector<double>(space_.groups.size(), 0)}));
+      variants_.push_back(std::make_unique<Variant>(
+          Variant{SearchCosts(problem, space_, in_flight),
+                  UsedSpace(UsedGroups(space_, !relaxed), counted), stages, free, free}));
     }
   }
 
@@ -100,8 +109,12 @@ class PlanSearcher {
   void Tighten(Box& box) const;
   void Solve(Box& box);
   void SolveRelaxed(Box& box);
-  bool MovePrices(const std::vector<GroupStage>& path, double gap, int32_t round,
-                  std::vector<double>& prices) const;
+  bool HasRoom(const Variant& variant, const CutGraph& graph) const;
+  double BoundByPrices(const Variant& variant, const CutGraph& plain, double goal, Prices& prices);
+  int32_t StagesWanted(const Variant& variant) const;
+  bool MovePrices(const Variant& variant, const std::vector<GroupStage>& path, double length,
+                  Prices& prices) const;
+  bool HasTwoSums(const Variant& variant) const;
   bool IsPlan(const Variant& variant, const std::vector<GroupStage>& path) const;
   void SearchWithin(const Variant& variant, const CutGraph& graph, const Completions& with_total,
                     const Completions& additive, Box& box);
@@ -112,6 +125,7 @@ class PlanSearcher {
   const PlanProblem& problem_;
   SearchSpace space_;
   bool relaxed_;
+  double max_work_;
   double work_left_;
   std::vector<std::unique_ptr<Variant>> variants_;
   std::priority_queue<Box, std::vector<Box>, HigherBound> boxes_;
@@ -133,7 +147,7 @@ FoundPlan PlanSearcher::Run(const Plan* known) {
     if (box.bound < Below()) Split(box);
   }
   const double open = boxes_.empty() ? kEndless : boxes_.top().bound;
-  return {best_, std::min({open, unsettled_, best_value_})};
+  return {best_, std::min({open, unsettled_, best_value_}), max_work_ - work_left_};
 }
 
 void PlanSearcher::TakeKnown(const Plan& plan) {
@@ -241,10 +255,7 @@ void PlanSearcher::Solve(Box& box) {
   if (with_total.best() < kEndless) Offer(variant.costs, with_total.Path());
   if (problem_.objective.period_weight == 0) box.additive_s = box.with_total_s;
   UpdateBound(box);
-  const bool two_sums =
-      variant.costs.has_slowest_batch() &&
-      problem_.objective.decode_weight + problem_.objective.first_token_weight > 0;
-  if (!two_sums || box.bound >= Below()) return;
+  if (!HasTwoSums(variant) || box.bound >= Below()) return;
   const CutGraph additive_graph = variant.costs.Graph(box.limits, 0);
   const Completions additive(additive_graph, variant.used);
   work_left_ -= points * graph.groups;
@@ -253,6 +264,12 @@ void PlanSearcher::Solve(Box& box) {
   UpdateBound(box);
   if (box.limits.least_first < box.limits.most_first) return;
   if (box.bound < Below()) SearchWithin(variant, graph, with_total, additive, box);
+}
+
+bool PlanSearcher::HasTwoSums(const Variant& variant) const {
+  const Objective& weights = problem_.objective;
+  return variant.costs.has_slowest_batch() &&
+         weights.decode_weight + weights.first_token_weight > 0;
 }
 
 // Whether every device is used once and the stages are as many as the variant has.
@@ -269,54 +286,97 @@ bool PlanSearcher::IsPlan(const Variant& variant, const std::vector<GroupStage>&
   return true;
 }
 
-// Lagrangian relaxation: a price for each use of a group beyond its devices, moved by the
-// subgradient until the bound no longer rises (Held and Karp 1971; step length by Polyak 1969).
 void PlanSearcher::SolveRelaxed(Box& box) {
   Variant& variant = *variants_[box.variant];
-  const CutGraph plain = variant.costs.Graph(box.limits, 1);
+  const double prefill_s = variant.costs.prefill_weight() * box.least_prefill_s;
+  const double batch_s = variant.costs.batch_weight() * box.least_batch_s;
+  const CutGraph graph = variant.costs.Graph(box.limits, 1);
   box.solved = true;
-  std::vector<double> prices = variant.prices;
-  double best = 0;
-  for (int32_t round = 0; round < kPriceRounds && work_left_ > 0; ++round) {
-    CutGraph graph = plain;
-    double paid = 0;
-    for (size_t g = 0; g < prices.size(); ++g) {
-      graph.stage_s[g] += prices[g];
-      paid += prices[g] * static_cast<double>(space_.groups[g].devices.size());
-    }
-    const Completions completions(graph, variant.used);
-    work_left_ -= static_cast<double>(graph.layers) * graph.groups * (graph.groups + kGraphWork);
-    const double bound = completions.best() - paid;
-    if (bound > best) variant.prices = prices;
-    best = std::max(best, bound);
-    box.with_total_s = std::max(box.with_total_s, best);
-    UpdateBound(box);
-    if (box.bound >= Below() || completions.best() == kEndless) break;
-    const std::vector<GroupStage> path = completions.Path();
-    if (IsPlan(variant, path)) Offer(variant.costs, path);
-    if (!MovePrices(path, best_value_ - bound, round, prices)) break;
-  }
+  box.with_total_s = std::max(
+      box.with_total_s, BoundByPrices(variant, graph, Below() - prefill_s, variant.total_prices));
   if (problem_.objective.period_weight == 0) box.additive_s = box.with_total_s;
+  UpdateBound(box);
+  if (!HasTwoSums(variant) || box.bound >= Below()) return;
+  const CutGraph additive = variant.costs.Graph(box.limits, 0);
+  const double goal = Below() - prefill_s - batch_s;
+  box.additive_s =
+      std::max(box.additive_s, BoundByPrices(variant, additive, goal, variant.additive_prices));
   UpdateBound(box);
 }
 
+// Whether the devices could hold all layers within the graph's limits, each used once.
+bool PlanSearcher::HasRoom(const Variant& variant, const CutGraph& graph) const {
+  if (space_.both_ends >= 0) return true;
+  std::vector<int32_t> longest;
+  for (int32_t g = 0; g < graph.groups; ++g) {
+    const size_t devices = space_.groups[static_cast<size_t>(g)].devices.size();
+    longest.insert(longest.end(), devices, graph.LongestStage(g));
+  }
+  std::sort(longest.rbegin(), longest.rend());
+  int64_t layers = 0;
+  for (size_t i = 0; i < longest.size() && static_cast<int32_t>(i) < variant.stages.most; ++i) {
+    layers += longest[i];
+  }
+  return layers >= graph.layers;
+}
+
+// Lagrangian relaxation: a price for each use of a group beyond its devices, and for each stage
+// beyond or below the variant's count, moved by the subgradient (Held and Karp 1971; length of the
+// steps by Polyak 1969). Returns the best lower bound of the sum, once it reaches the goal.
+double PlanSearcher::BoundByPrices(const Variant& variant, const CutGraph& plain, double goal,
+                                   Prices& prices) {
+  if (!HasRoom(variant, plain)) return kEndless;
+  Prices tried = prices;
+  double best = 0;
+  for (int32_t round = 0; round < kPriceRounds && work_left_ > 0; ++round) {
+    CutGraph graph = plain;
+    double paid = tried.of_stage * StagesWanted(variant);
+    for (size_t g = 0; g < tried.of_group.size(); ++g) {
+      graph.stage_s[g] += tried.of_group[g] + tried.of_stage;
+      paid += tried.of_group[g] * static_cast<double>(space_.groups[g].devices.size());
+    }
+    const Completions completions(graph, variant.used);
+    work_left_ -= static_cast<double>(graph.layers) * graph.groups * (graph.groups + kGraphWork);
+    if (completions.best() == kEndless) return kEndless;
+    const double bound = completions.best() - paid;
+    if (bound > best) prices = tried;
+    best = std::max(best, bound);
+    if (best >= goal) break;
+    const std::vector<GroupStage> path = completions.Path();
+    if (IsPlan(variant, path)) Offer(variant.costs, path);
+    const double length = kFirstStep * std::pow(kStepDecay, round) * (goal - bound);
+    if (!MovePrices(variant, path, length, tried)) break;
+  }
+  return best;
+}
+
+// The count of stages that a price is asked for: of fewer if there is no upper limit.
+int32_t PlanSearcher::StagesWanted(const Variant& variant) const {
+  const bool open = variant.stages.most == std::numeric_limits<int32_t>::max();
+  return open ? variant.stages.least : variant.stages.most;
+}
+
 // False if there is nothing to move.
-bool PlanSearcher::MovePrices(const std::vector<GroupStage>& path, double gap, int32_t round,
-                              std::vector<double>& prices) const {
+bool PlanSearcher::MovePrices(const Variant& variant, const std::vector<GroupStage>& path,
+                              double length, Prices& prices) const {
   std::vector<double> excess;
   for (const DeviceGroup& group : space_.groups) {
     excess.push_back(-static_cast<double>(group.devices.size()));
   }
   for (const GroupStage& stage : path) ++excess[static_cast<size_t>(stage.group)];
-  double squares = 0;
+  const bool more_allowed = variant.stages.most == std::numeric_limits<int32_t>::max();
+  double stages = static_cast<double>(path.size()) - StagesWanted(variant);
+  if (more_allowed && stages > 0 && prices.of_stage == 0) stages = 0;
+  double squares = stages * stages;
   for (size_t g = 0; g < excess.size(); ++g) {
-    if (excess[g] < 0 && prices[g] == 0) excess[g] = 0;
+    if (excess[g] < 0 && prices.of_group[g] == 0) excess[g] = 0;
     squares += excess[g] * excess[g];
   }
-  if (squares == 0 || gap <= 0 || gap == kEndless) return false;
-  const double step = kFirstStep * std::pow(kStepDecay, round) * gap / squares;
+  if (squares == 0 || length <= 0 || length == kEndless) return false;
+  prices.of_stage += length / squares * stages;
+  if (more_allowed) prices.of_stage = std::min(prices.of_stage, 0.0);
   for (size_t g = 0; g < excess.size(); ++g) {
-    prices[g] = std::max(0.0, prices[g] + step * excess[g]);
+    prices.of_group[g] = std::max(0.0, prices.of_group[g] + length / squares * excess[g]);
   }
   return true;
 }

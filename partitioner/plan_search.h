@@ -14,6 +14,7 @@ namespace shoal {
 struct FoundPlan {
   std::vector<Placement> placements;  // empty if there is none
   double bound = 0;                   // no plan is better
+  double work = 0;                    // that it took
 };
 
 // Points of the dynamic program (states of used devices * layers * groups) up to which it is exact:
