@@ -12,6 +12,15 @@ target_compile_options(shoal_options INTERFACE
   -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough -Werror
   # The scalar reference defines the bits: multiply and add are fused only where the code says fma.
   -ffp-contract=off)
+
+# What is nowhere near the arithmetic, and mostly other people's templates, is compiled for less time:
+# for the directory that calls this and those below it.
+macro(shoal_compile_quickly)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    add_compile_options(-O1)
+  endif()
+endmacro()
+
 if(SHOAL_SANITIZE)
   target_compile_options(shoal_options INTERFACE
     -fsanitize=${SHOAL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

@@ -15,6 +15,7 @@ function(shoal_add_test)
   endif()
   add_executable(${ARG_NAME} ${ARG_SOURCES})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_precompile_headers(${ARG_NAME} REUSE_FROM shoal_test_headers)
   target_compile_definitions(${ARG_NAME} PRIVATE
     SHOAL_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME} ${ARG_ARGS})
