@@ -121,7 +121,7 @@ void Scheduler::Remove(SessionId id) {
 }
 
 std::optional<Step> Scheduler::NextStep() {
-  if (in_flight() >= max_in_flight_) return std::nullopt;
+  if (!HasRoomForStep()) return std::nullopt;
   Step step;
   int32_t budget = std::min(options_.step_token_budget, StepLimits::kMaxTokens);
   AddDecodeSlices(step, budget);
@@ -135,6 +135,13 @@ std::optional<Step> Scheduler::NextStep() {
   step.id = StepId{next_step_++};
   in_flight_.insert(step.id);
   return step;
+}
+
+// Where links are slow a chunk on its way fills a link as it fills a stage, so there are more than
+// one for each stage; but a token to decode would have to wait behind them.
+bool Scheduler::HasRoomForStep() const {
+  const bool only_prompts = static_cast<int32_t>(prefilling_.size()) == running_;
+  return in_flight() < (only_prompts ? 2 * max_in_flight_ : max_in_flight_);
 }
 
 // At most an equal share of the running sessions goes into one step, so that the steps in flight

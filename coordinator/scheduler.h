@@ -50,8 +50,8 @@ class Scheduler {
   // for ever: where max_running is more than that, fewer run. REQUIRES max_running >= 1.
   explicit Scheduler(const SchedulerOptions& options);
 
-  // A pipeline is there: steps carry `epoch`, at most `max_in_flight` at once, sessions share
-  // `kv_tokens`. REQUIRES no sessions (Reset first).
+  // A pipeline is there: steps carry `epoch`, at most `max_in_flight` at once, twice as many while
+  // no session has come to decoding; sessions share `kv_tokens`. REQUIRES no sessions (Reset first).
   void Attach(Epoch epoch, int32_t max_in_flight, int64_t kv_tokens);
   // The pipeline is gone, and all sessions with it.
   void Reset();
@@ -98,6 +98,7 @@ class Scheduler {
     size_t operator()(SessionId id) const { return std::hash<uint64_t>()(id.value); }
   };
   int64_t MostRunning() const;
+  bool HasRoomForStep() const;
   void AdmitWaiting();
   void AddDecodeSlices(Step& step, int32_t& budget);
   void AddPrefillSlices(Step& step, int32_t& budget);

@@ -35,6 +35,33 @@ double Rate(double amount, double seconds) {
   return seconds > amount / kFastest ? amount / seconds : kFastest;
 }
 
+// Of each figure by itself; of each type, the batches that all rounds have measured.
+ComputeProfile MedianOf(const std::vector<ComputeProfile>& rounds) {
+  ComputeProfile median = rounds.front();
+  const auto take = [&](auto figure) {
+    std::vector<double> values;
+    for (const ComputeProfile& round : rounds) values.push_back(figure(round));
+    return Median(std::move(values));
+  };
+  for (double ComputeProfile::*figure :
+       {&ComputeProfile::attention_decode_macs_per_s, &ComputeProfile::attention_prefill_macs_per_s,
+        &ComputeProfile::elementwise_values_per_s, &ComputeProfile::matrix_s,
+        &ComputeProfile::layer_s, &ComputeProfile::step_s}) {
+    median.*figure = take([&](const ComputeProfile& round) { return round.*figure; });
+  }
+  for (size_t type = 0; type < median.types.size(); ++type) {
+    std::vector<BatchRate>& batches = median.types[type].batches;
+    for (const ComputeProfile& round : rounds) {
+      batches.resize(std::min(batches.size(), round.types[type].batches.size()));
+    }
+    for (size_t i = 0; i < batches.size(); ++i) {
+      batches[i].bytes_per_s = take(
+          [&](const ComputeProfile& round) { return round.types[type].batches[i].bytes_per_s; });
+    }
+  }
+  return median;
+}
+
 class Measurement {
  public:
   Measurement(const kernels::KernelTable& kernels, ThreadPool& pool,
@@ -43,7 +70,18 @@ class Measurement {
       : kernels_(kernels), pool_(pool), options_(options), clock_(clock), progress_(progress) {}
 
   Result<ComputeProfile> Run() {
-    total_ = static_cast<int32_t>(options_.types.size()) + 2;
+    total_ = options_.rounds * (static_cast<int32_t>(options_.types.size()) + 2);
+    std::vector<ComputeProfile> rounds;
+    for (int32_t round = 0; round < options_.rounds; ++round) {
+      profile_ = {};
+      RETURN_IF_ERROR(RunOnce());
+      rounds.push_back(std::move(profile_));
+    }
+    return MedianOf(rounds);
+  }
+
+ private:
+  Status RunOnce() {
     RETURN_IF_ERROR(Advance());
     RETURN_IF_ERROR(MeasureOverheads());
     RETURN_IF_ERROR(Advance());
@@ -53,10 +91,8 @@ class Measurement {
       RETURN_IF_ERROR(Advance());
       RETURN_IF_ERROR(MeasureType(type));
     }
-    return std::move(profile_);
+    return OkStatus();
   }
-
- private:
   Status Advance() {
     return progress_(done_++, total_) ? OkStatus() : Cancelled("the measurement was given up");
   }

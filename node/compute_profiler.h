@@ -26,18 +26,21 @@ namespace shoal {
 struct ComputeProfileOptions {
   LayerDims dims;
   std::vector<TensorType> types;
-  int32_t most_tokens = 256;                 // the largest batch to measure
-  int64_t weight_bytes = int64_t{64} << 20;  // to hold for it: more than caches do
-  double budget_s = 0.02;                    // of one measurement, about
+  int32_t most_tokens = 256;                  // the largest batch to measure
+  int64_t weight_bytes = int64_t{128} << 20;  // to hold for it: more than caches do
+  double budget_s = 0.02;                     // of one measurement, about
+  // All is measured so often, from one end to the other, and the medians count: other work on the
+  // machine comes in bursts longer than one measurement.
+  int32_t rounds = 5;
 };
 
 // Types to measure when no model says which: those of most published files.
 std::vector<TensorType> CommonTypes();
 
-// Takes about options.budget_s times types and batches. `progress(done, total)` is called between
-// measurements and returns false to give up (kCancelled). Errors: kResourceExhausted (no memory).
-// A type so slow that a batch takes much longer than the budget is measured up to that batch.
-// REQUIRES dims within LayerDims' limits (CheckLayerDims).
+// Takes about options.budget_s times rounds, types and batches. `progress(done, total)` is called
+// between measurements and returns false to give up (kCancelled). Errors: kResourceExhausted (no
+// memory). A type so slow that a batch takes much longer than the budget is measured up to that
+// batch. REQUIRES rounds >= 1 and dims within LayerDims' limits (CheckLayerDims).
 Result<ComputeProfile> MeasureCompute(const kernels::KernelTable& kernels, ThreadPool& pool,
                                       const ComputeProfileOptions& options, const Clock& clock,
                                       const std::function<bool(int32_t, int32_t)>& progress);

@@ -97,10 +97,12 @@ void SchedulerModel::Remove(SessionId id) {
 }
 
 bool SchedulerModel::Submit() {
-  const bool may = static_cast<int32_t>(in_flight_.size()) < case_.max_in_flight;
+  const bool only_prompts = std::none_of(alive_.begin(), alive_.end(), [&](const auto& entry) {
+    return scheduler_.admitted(entry.first) && entry.second.sent >= entry.second.prompt_tokens;
+  });
   std::optional<Step> step = scheduler_.NextStep();
   if (!step) return false;
-  RC_ASSERT(may);
+  RC_ASSERT(static_cast<int32_t>(in_flight_.size()) < (only_prompts ? 2 : 1) * case_.max_in_flight);
   RC_ASSERT(step->epoch == Epoch{7});
   RC_ASSERT(step->id.value > last_step_);
   last_step_ = step->id.value;

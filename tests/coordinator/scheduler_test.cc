@@ -292,6 +292,20 @@ TEST_F(SchedulerTest, ALogitsSessionAsksForAllOfThePrompt) {
   EXPECT_FALSE(scheduler.NextStep().has_value());
 }
 
+TEST_F(SchedulerTest, TwiceAsManyChunksAreUnderWayWhileNobodyDecodes) {
+  Scheduler scheduler = Attached(2);
+  ASSERT_TRUE(scheduler.Add(Request(1, 8, 4)).ok());
+  const auto whole = scheduler.NextStep();
+  ASSERT_TRUE(scheduler.Add(Request(2, 60, 4)).ok());
+  ASSERT_TRUE(scheduler.NextStep().has_value());
+  EXPECT_FALSE(scheduler.NextStep().has_value());  // the first one's token may come at any time
+  ASSERT_TRUE(scheduler.OnStepDone(whole->id).ok());
+  scheduler.Remove(SessionId{1});
+  for (int32_t chunk = 1; chunk < 4; ++chunk) ASSERT_TRUE(scheduler.NextStep().has_value());
+  EXPECT_FALSE(scheduler.NextStep().has_value());
+  EXPECT_EQ(scheduler.in_flight(), 4);
+}
+
 TEST_F(SchedulerTest, HandsOutNoStepWithoutAPipeline) {
   Scheduler scheduler(options_);
   EXPECT_FALSE(scheduler.NextStep().has_value());

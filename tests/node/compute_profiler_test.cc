@@ -27,6 +27,7 @@ ComputeProfileOptions SmallOptions() {
   options.most_tokens = 64;
   options.weight_bytes = 1 << 20;
   options.budget_s = 1e-4;
+  options.rounds = 2;
   return options;
 }
 
@@ -37,12 +38,12 @@ TEST(ComputeProfiler, EveryNumberIsFiniteAndPositive) {
   std::vector<int32_t> done;
   const auto profile = MeasureCompute(Kernels(), pool, SmallOptions(), SteadyClock(),
                                       [&](int32_t part, int32_t total) {
-                                        EXPECT_EQ(total, 5);
+                                        EXPECT_EQ(total, 10);
                                         done.push_back(part);
                                         return true;
                                       });
   ASSERT_TRUE(profile.ok()) << profile.error().message;
-  EXPECT_THAT(done, ::testing::ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_THAT(done, ::testing::ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
   ASSERT_EQ(profile->types.size(), 3U);
   for (const TypeRate& type : profile->types) {
     ASSERT_FALSE(type.batches.empty());

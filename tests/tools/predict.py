@@ -37,7 +37,7 @@ CONFIGURATIONS = {
 }
 
 CGROUPS = "/sys/fs/cgroup"
-PERIOD_US = 5000  # short beside most steps, so that a share is a speed; quotas are 1 ms at least
+QUOTA_US = 1000  # the least that there is: short beside a step, so that a share is a speed
 
 
 def run(*command, **options):
@@ -104,9 +104,9 @@ class Lab:
         group = f"{CGROUPS}/{'cpu/' if old else ''}{PREFIX}{index}"
         os.makedirs(group, exist_ok=True)
         self.groups.append(group)
-        quota = int(share * PERIOD_US)
-        settings = ({"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": quota} if old
-                    else {"cpu.max": f"{quota} {PERIOD_US}"})
+        period = int(QUOTA_US / share)
+        settings = ({"cpu.cfs_period_us": period, "cpu.cfs_quota_us": QUOTA_US} if old
+                    else {"cpu.max": f"{QUOTA_US} {period}"})
         for name, value in settings.items():
             with open(f"{group}/{name}", "w", encoding="utf-8") as file:
                 file.write(str(value))
