@@ -7,7 +7,7 @@
 
 #include "model/gguf/kv_type.h"
 #include "node/layer_bench.h"
-#include "node/median_seconds.h"
+#include "node/timing.h"
 
 namespace shoal {
 
@@ -192,7 +192,7 @@ double Measurement::ElementwiseSeconds() const {
     kernels_.quantize_by_32(x.data(), n, values.data(), scales.data(), sums.data(),
                             scaled_sums.data());
   };
-  return MedianSeconds(clock_, options_.budget_s, [&] {
+  return MeanSeconds(clock_, options_.budget_s, [&] {
     for (int half = 0; half < 2; ++half) {
       kernels_.rms_norm(x.data(), y.data(), dim, kEpsilon, x.data());
       quantize(dim);

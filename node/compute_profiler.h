@@ -28,7 +28,7 @@ struct ComputeProfileOptions {
   std::vector<TensorType> types;
   int32_t most_tokens = 256;                  // the largest batch to measure
   int64_t weight_bytes = int64_t{128} << 20;  // to hold for it: more than caches do
-  double budget_s = 0.02;                     // of one measurement, about
+  double budget_s = 0.03;                     // of one measurement, about
   // All is measured so often, from one end to the other, and the medians count: other work on the
   // machine comes in bursts longer than one measurement.
   int32_t rounds = 5;

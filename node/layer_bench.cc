@@ -5,7 +5,7 @@
 #include <cmath>
 #include <thread>
 
-#include "node/median_seconds.h"
+#include "node/timing.h"
 
 namespace shoal {
 
@@ -198,13 +198,13 @@ void LayerBench::Pass(const LayerStep& step, const std::vector<KvSession>& sessi
 
 Result<double> LayerBench::SecondsPerLayer(const LayerStep& step, int32_t layers, double budget_s) {
   ASSIGN_OR_RETURN(const std::vector<KvSession> sessions, OpenSessions(step));
-  return MedianSeconds(clock_, budget_s, [&] { Pass(step, sessions, layers); }) / layers;
+  return MeanSeconds(clock_, budget_s, [&] { Pass(step, sessions, layers); }) / layers;
 }
 
 double LayerBench::ProductSeconds(double budget_s) {
   std::vector<float> out(static_cast<size_t>(dims_.model_dim));
   std::fill_n(x_.data(), dims_.model_dim, kInput);
-  return MedianSeconds(clock_, budget_s, [&] {
+  return MeanSeconds(clock_, budget_s, [&] {
     runner_.Head(layers_[0].attn_norm, layers_[0].attn_output, 1, x_.data(), out.data());
   });
 }

@@ -51,8 +51,8 @@ class LayerBench {
   int64_t layer_bytes() const { return LayerBytes(dims_, type_); }
   int32_t layers() const { return static_cast<int32_t>(layers_.size()); }
 
-  // Seconds that one layer takes on average, for a step through `layers` of them: the median of
-  // passes that take about `budget_s` in all (see MedianSeconds).
+  // Seconds that one layer takes on average, for a step through `layers` of them: the mean of
+  // passes that take about `budget_s` in all.
   // REQUIRES 1 <= layers <= layers(). Errors: no memory for the cache.
   Result<double> SecondsPerLayer(const LayerStep& step, int32_t layers, double budget_s);
 

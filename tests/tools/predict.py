@@ -28,13 +28,16 @@ THREE = [(0, 0.8), (1, 0.4), (1, 0.4)]
 CONFIGURATIONS = {
     "A": ("small", WHOLE, 0, "1gbit", 0),
     "B": ("small", HALF, 0, "100mbit", 0),
-    "C": ("small", THREE, 90, "1gbit", 2),
-    "D": ("small", HALF, 120, "20mbit", 5),
+    "C": ("small", THREE, 120, "1gbit", 2),
+    "D": ("small", HALF, 130, "20mbit", 5),
     "E": ("large", WHOLE, 0, "1gbit", 0),
     "F": ("large", HALF, 700, "100mbit", 2),
     "G": ("large", THREE, 560, "100mbit", 5),
     "H": ("large", [(0, 0.6), (1, 1.0)], 700, "20mbit", 10),
 }
+
+LEVEL = 1.03  # times are level up to here: what the same plan differs by from run to run
+KEYS = ("decode_s", "first_token_s", "tokens_per_s")
 
 CGROUPS = "/sys/fs/cgroup"
 QUOTA_US = 1000  # the least that there is: short beside a step, so that a share is a speed
@@ -137,16 +140,19 @@ def node_options(lab, devices):
     return itertools.chain.from_iterable(["--node", lab.address(d)] for d in devices)
 
 
-def predict(lab, size):
+def predict(lab, size, plans=()):
+    """Measures the nodes anew; without `plans`, the best ones are found."""
+    given = itertools.chain.from_iterable(
+        ["--plan", ",".join(f"{d}:{n}" for d, n in zip(plan["devices"], plan["split"]))] for plan in plans)
     return lab.output(f"{lab.build}/tests/tools/predict_splits", lab.model, "--refresh",
                       *node_options(lab, range(len(lab.nodes))), "--prompt", PROMPT[size],
-                      "--output", OUTPUT[size], "--sessions", SESSIONS)
+                      "--output", OUTPUT[size], "--sessions", SESSIONS, *given)
 
 
-def measure(lab, size, plan, rounds):
+def measure(lab, size, plan):
     bench = lab.output(f"{lab.build}/tools/shoal", "bench", lab.model, *node_options(lab, plan["devices"]),
                        "--split", ",".join(map(str, plan["split"])), "-p", PROMPT[size], "-n", OUTPUT[size],
-                       "-b", f"1,{SESSIONS}", "-r", rounds, "--json")
+                       "-b", f"1,{SESSIONS}", "-r", 1, "--json")
     found = {}
     for result in bench["results"]:
         found[result["test"], result["sessions"]] = result["tokens_per_s"]
@@ -166,14 +172,21 @@ def evaluate(name, a):
     size, nodes, memory_mib, rate, delay_ms = CONFIGURATIONS[name]
     model = a.small if size == "small" else a.large
     with Lab(a.build, model, nodes, memory_mib, rate, delay_ms) as lab:
-        predicted = predict(lab, size)
-        plans = sorted(predicted["plans"], key=lambda plan: plan["decode_s"])[:a.alternatives]
-        for plan in plans:
-            plan["measured"] = measure(lab, size, plan, a.rounds)
-        if a.keep:
-            with open(f"{a.keep}/{name}.json", "w", encoding="utf-8") as file:
-                json.dump(predicted, file, indent=1)
-    return plans
+        found = predict(lab, size)
+        plans = sorted(found["plans"], key=lambda plan: plan["decode_s"])[:a.alternatives]
+        predictions, measurements = [plans], []
+        for i in range(a.rounds):  # in turns: the machine is not equally fast all the time
+            if i > 0:
+                predictions.append(predict(lab, size, plans)["plans"])
+            measurements.append([measure(lab, size, plan) for plan in plans])
+    if a.keep:
+        with open(f"{a.keep}/{name}.json", "w", encoding="utf-8") as file:
+            json.dump([found, predictions, measurements], file, indent=1)
+    def median(rounds, i):
+        return {key: statistics.median(plans[i][key] for plans in rounds) for key in KEYS}
+
+    return [{**plan, **median(predictions, i), "measured": median(measurements, i)}
+            for i, plan in enumerate(plans)]
 
 
 def cell(plan, key, scale, digits):
@@ -187,7 +200,7 @@ def main():
     parser.add_argument("small")
     parser.add_argument("large")
     parser.add_argument("names", nargs="*", default=[])
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--alternatives", type=int, default=4)
     parser.add_argument("--keep", help="folder for what was measured and predicted, as JSON")
     a = parser.parse_args()
@@ -204,10 +217,10 @@ def main():
             print(f"| {head} | {where} | {cell(plan, 'decode_s', 1000, 1)} | "
                   f"{cell(plan, 'first_token_s', 1000, 0)} | {cell(plan, 'tokens_per_s', 1, 1)} |", flush=True)
             errors += [abs(error(plan[key], plan["measured"][key]))
-                       for key in ("decode_s", "first_token_s", "tokens_per_s")]
-        right += min(plans, key=lambda plan: plan["measured"]["decode_s"]) is plans[0]
+                       for key in KEYS]
+        right += plans[0]["measured"]["decode_s"] <= LEVEL * min(p["measured"]["decode_s"] for p in plans)
     print(f"\n{len(errors)} predictions: median error {100 * statistics.median(errors):.1f} %, "
-          f"worst {100 * max(errors):.1f} %. The preferred plan measured fastest in {right} of "
+          f"worst {100 * max(errors):.1f} %. The preferred plan measured fastest or level in {right} of "
           f"{len(names)} configurations.")
 
 

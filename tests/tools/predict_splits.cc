@@ -1,17 +1,21 @@
 // Measures running nodes as a planner would and prints, as JSON, what the cost model predicts for
-// the best split over every subset of them: what tests/tools/predict.py holds against reality.
+// the best split over every subset of them, or for given ones: what tests/tools/predict.py holds
+// against reality.
 //
 //   predict_splits MODEL --node HOST:PORT ... [--prompt 512] [--output 128] [--sessions 4]
+//                  [--plan DEVICE:LAYERS,DEVICE:LAYERS ...]
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "coordinator/model_shape.h"
 #include "coordinator/service/measure_cluster.h"
+#include "model/step/step.h"
 #include "partitioner/plan.h"
 
 namespace shoal {
@@ -22,6 +26,7 @@ using Json = nlohmann::json;
 struct Options {
   std::string model;
   std::vector<std::string> nodes;
+  std::vector<std::string> plans;
   int32_t prompt = 512;
   int32_t output = 128;
   int32_t sessions = 4;
@@ -65,6 +70,42 @@ std::optional<Plan> BestPlan(const PlanProblem& problem, std::vector<int32_t> de
     });
   } while (std::next_permutation(devices.begin(), devices.end()));
   return best;
+}
+
+// Over every subset of the devices.
+Result<std::vector<Plan>> BestPlans(const PlanProblem& problem) {
+  std::vector<Plan> plans;
+  const auto count = static_cast<uint32_t>(problem.cluster.device_count());
+  for (uint32_t subset = 1; subset < (1U << count); ++subset) {
+    std::vector<int32_t> devices;
+    for (uint32_t i = 0; i < count; ++i) {
+      if ((subset >> i & 1U) != 0) devices.push_back(static_cast<int32_t>(i));
+    }
+    std::optional<Plan> best = BestPlan(problem, devices);
+    if (best) plans.push_back(*std::move(best));
+  }
+  return plans;
+}
+
+Result<std::vector<Plan>> GivenPlans(const PlanProblem& problem,
+                                     const std::vector<std::string>& texts) {
+  std::vector<Plan> plans;
+  for (const std::string& text : texts) {
+    std::vector<Placement> placements;
+    int32_t begin = 0;
+    std::istringstream parts(text);
+    for (std::string part; std::getline(parts, part, ',');) {
+      int32_t device = 0, layers = 0;
+      if (std::sscanf(part.c_str(), "%d:%d", &device, &layers) != 2) {
+        return InvalidArgument("--plan " + text + ": expected DEVICE:LAYERS,...");
+      }
+      placements.push_back({device, {begin, begin + layers}});
+      begin += layers;
+    }
+    ASSIGN_OR_RETURN(Plan plan, EvaluatePlan(problem, placements, "given"));
+    plans.push_back(std::move(plan));
+  }
+  return plans;
 }
 
 // A bench's cases: decoding from one token, alone and with all sessions, and one prompt.
@@ -135,22 +176,18 @@ Status Run(const Options& options) {
   }
   PlanProblem problem;
   ASSIGN_OR_RETURN(problem.model, ReadModelShape(file, TensorType::kF16));
-  problem.workload.kv_tokens = options.prompt + options.output;
+  constexpr int32_t kGrant = StepLimits::kKvGrantTokens;  // as the bench asks for
+  problem.workload.kv_tokens =
+      (options.prompt + options.output + kGrant - 1) / kGrant * kGrant * options.sessions;
   problem.workload.prompt_tokens = 1;
   problem.workload.output_tokens = options.output;
   ASSIGN_OR_RETURN(problem.cluster, MeasureCluster(measure, SteadyClock(), [](const auto& line) {
                      std::fprintf(stderr, "%s\n", line.c_str());
                    }));
+  ASSIGN_OR_RETURN(const std::vector<Plan> found,
+                   options.plans.empty() ? BestPlans(problem) : GivenPlans(problem, options.plans));
   Json plans = Json::array();
-  const auto count = static_cast<uint32_t>(options.nodes.size());
-  for (uint32_t subset = 1; subset < (1U << count); ++subset) {
-    std::vector<int32_t> devices;
-    for (uint32_t i = 0; i < count; ++i) {
-      if ((subset >> i & 1U) != 0) devices.push_back(static_cast<int32_t>(i));
-    }
-    const std::optional<Plan> best = BestPlan(problem, devices);
-    if (best) plans.push_back(Predict(problem, options, *best));
-  }
+  for (const Plan& plan : found) plans.push_back(Predict(problem, options, plan));
   const Json all = {{"devices", DevicesJson(problem.cluster)},
                     {"links", LinksJson(problem.cluster)},
                     {"plans", plans}};
@@ -166,6 +203,7 @@ int main(int argc, char** argv) {
   CLI::App app("Predicts the speed of every subset of nodes");
   app.add_option("MODEL", options.model)->required();
   app.add_option("--node", options.nodes)->required();
+  app.add_option("--plan", options.plans);
   app.add_option("--prompt", options.prompt);
   app.add_option("--output", options.output);
   app.add_option("--sessions", options.sessions);
