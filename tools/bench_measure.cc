@@ -3,16 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <utility>
 
 #include "base/thread_pool.h"
 #include "coordinator/model_shape.h"
-#include "kernels/isa.h"
 #include "node/profiler.h"
 #include "tools/generate.h"
+#include "tools/kernel_choice.h"
 
 namespace shoal {
 
@@ -117,9 +116,8 @@ Result<BenchReport> MeasureBench(const BenchPlan& plan, const Progress& progress
   BenchReport report;
   report.model = plan.session.model;
   report.local_nodes = plan.session.local_nodes;
-  const char* forced = std::getenv("SHOAL_ISA");
-  ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::ChooseIsa(forced != nullptr ? forced : ""));
-  report.isa = kernels::IsaName(isa);
+  ASSIGN_OR_RETURN(const kernels::KernelTable* kernels, ChooseKernels(false));
+  report.isa = kernels::IsaName(kernels->isa);
   for (const int threads : plan.threads) {
     ASSIGN_OR_RETURN(const std::unique_ptr<ModelSession> session,
                      ModelSession::Open(OptionsOf(plan, threads), progress));
@@ -131,7 +129,7 @@ Result<BenchReport> MeasureBench(const BenchPlan& plan, const Progress& progress
     progress("measuring the machine");
     ThreadPool pool(session->options().threads);
     report.bounds[session->options().threads] = {MeasureMemoryBytesPerS(pool),
-                                                 MeasureInt8MacsPerS(isa, pool)};
+                                                 MeasureInt8MacsPerS(kernels->isa, pool)};
   }
   return report;
 }

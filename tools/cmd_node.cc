@@ -8,12 +8,12 @@
 #include <string>
 
 #include "base/log.h"
-#include "kernels/isa.h"
 #include "model/gguf/gguf_file.h"
 #include "node/profiler.h"
 #include "node/service/node_service.h"
 #include "tools/cache_folder.h"
 #include "tools/commands.h"
+#include "tools/kernel_choice.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
@@ -27,6 +27,7 @@ struct Options {
   std::string log_level = "info";
   int64_t memory_limit_mib = 0;
   bool exit_with_stdin = false;
+  bool inexact_blas = false;
   NodeOptions node;
 };
 
@@ -34,8 +35,7 @@ Status Serve(Options& options) {
   BlockTerminationSignals();
   if (options.node.name.empty()) options.node.name = options.listen;
   RETURN_IF_ERROR(InitLogging(options.node.name, options.log_level));
-  const char* forced = std::getenv("SHOAL_ISA");
-  ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::ChooseIsa(forced != nullptr ? forced : ""));
+  ASSIGN_OR_RETURN(const kernels::KernelTable* kernels, ChooseKernels(options.inexact_blas));
   ASSIGN_OR_RETURN(options.node.listen, ParseAddress(options.listen));
   if (options.node.threads == 0) options.node.threads = UsePerformanceCores();
   if (!options.node.model_path.empty()) {
@@ -43,8 +43,7 @@ Status Serve(Options& options) {
   }
   options.node.cache_folder = CacheFolder();
   options.node.memory_limit_bytes = options.memory_limit_mib << 20;
-  ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server,
-                   NodeServer::Start(options.node, kernels::TableFor(isa)));
+  ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server, NodeServer::Start(options.node, *kernels));
   if (!options.node.listen.is_local()) {
     spdlog::warn("{} is reachable from the network, unencrypted and open to anyone",
                  server->address().ToString());
@@ -84,6 +83,7 @@ void AddNodeCommand(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 1 << 24));
   command->add_flag("--insecure-network", options->node.insecure_network,
                     "Allow --listen to be reachable from other machines, unencrypted");
+  command->add_flag("--inexact-blas", options->inexact_blas, kInexactBlasHelp);
   command->add_flag("--exit-with-stdin", options->exit_with_stdin,
                     "End when stdin is closed (for a parent process)");
   command->add_option("--log-level", options->log_level,

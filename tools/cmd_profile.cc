@@ -5,19 +5,18 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "base/log.h"
 #include "coordinator/model_shape.h"
-#include "kernels/isa.h"
 #include "node/compute_profiler.h"
 #include "node/profiler.h"
 #include "node/service/node_profile.h"
 #include "tools/cache_folder.h"
 #include "tools/commands.h"
+#include "tools/kernel_choice.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
@@ -105,8 +104,7 @@ std::string Table(const v1::ProfileMessage& profile) {
 
 Status Run(const Options& options) {
   RETURN_IF_ERROR(InitLogging("shoal", "warn"));
-  const char* forced = std::getenv("SHOAL_ISA");
-  ASSIGN_OR_RETURN(const kernels::Isa isa, kernels::ChooseIsa(forced != nullptr ? forced : ""));
+  ASSIGN_OR_RETURN(const kernels::KernelTable* kernels, ChooseKernels(false));
   ASSIGN_OR_RETURN(const ProfileOrder order, OrderOf(options));
   const int threads = options.threads != 0 ? options.threads : UsePerformanceCores();
   const ProfilePlace place = PlaceHere(threads, CacheFolder(), options.model);
@@ -114,14 +112,14 @@ Status Run(const Options& options) {
   const int64_t now_s = std::chrono::duration_cast<std::chrono::seconds>(now).count();
   std::optional<v1::ProfileMessage> profile;
   if (!order.refresh) {
-    profile =
-        FindProfile(place.cache_folder, ProfileKey(place, isa, order.dims), order.types, now_s);
+    profile = FindProfile(place.cache_folder, ProfileKey(place, kernels->isa, order.dims),
+                          order.types, now_s);
   }
   if (!profile) {
     ThreadPool pool(threads);
     ProgressLine line;
     ASSIGN_OR_RETURN(profile,
-                     MeasureNode(kernels::TableFor(isa), pool, order, place, SteadyClock(), now_s,
+                     MeasureNode(*kernels, pool, order, place, SteadyClock(), now_s,
                                  [&](int32_t done, int32_t total) {
                                    line.Show(fmt::format("measuring {} of {}", done + 1, total));
                                    return true;

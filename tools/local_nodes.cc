@@ -80,8 +80,9 @@ Result<pid_t> SpawnProcess(std::vector<std::string> arguments, int stdin_fd, int
 }  // namespace
 
 Result<std::unique_ptr<LocalNodes>> LocalNodes::Start(int count, int threads,
-                                                      const std::string& log_level) {
-  std::unique_ptr<LocalNodes> nodes(new LocalNodes(threads, log_level));
+                                                      const std::string& log_level,
+                                                      bool inexact_blas) {
+  std::unique_ptr<LocalNodes> nodes(new LocalNodes(threads, log_level, inexact_blas));
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   std::error_code ignored;
   const bool usable = runtime != nullptr && std::filesystem::is_directory(runtime, ignored) &&
@@ -108,10 +109,19 @@ Status LocalNodes::Spawn(size_t index) {
     return said.error();
   }
   ::unlink(addresses_[index].unix_path.c_str());
-  const Result<pid_t> pid = SpawnProcess(
-      {"shoal", "node", "--listen", addresses_[index].ToString(), "--name", names_[index],
-       "--threads", std::to_string(threads_), "--exit-with-stdin", "--log-level", log_level_},
-      life.read_end, said->write_end);
+  std::vector<std::string> command = {"shoal",
+                                      "node",
+                                      "--listen",
+                                      addresses_[index].ToString(),
+                                      "--name",
+                                      names_[index],
+                                      "--threads",
+                                      std::to_string(threads_),
+                                      "--exit-with-stdin",
+                                      "--log-level",
+                                      log_level_};
+  if (inexact_blas_) command.push_back("--inexact-blas");
+  const Result<pid_t> pid = SpawnProcess(command, life.read_end, said->write_end);
   ::close(life.read_end);
   ::close(said->write_end);
   // The node says one line when it listens; end of file means that it has ended.

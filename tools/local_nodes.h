@@ -21,7 +21,7 @@ class LocalNodes {
   // Starts `count` nodes and waits until each listens. Errors: no folder for the sockets, a node
   // that does not start within kStartTimeoutMs.
   static Result<std::unique_ptr<LocalNodes>> Start(int count, int threads,
-                                                   const std::string& log_level);
+                                                   const std::string& log_level, bool inexact_blas);
   // Ends them and removes the folder.
   ~LocalNodes();
 
@@ -34,13 +34,14 @@ class LocalNodes {
   std::vector<pid_t> pids() const;
 
  private:
-  LocalNodes(int threads, std::string log_level)
-      : threads_(threads), log_level_(std::move(log_level)) {}
+  LocalNodes(int threads, std::string log_level, bool inexact_blas)
+      : threads_(threads), log_level_(std::move(log_level)), inexact_blas_(inexact_blas) {}
   Status Spawn(size_t index);
   void KeeperThreadMain(size_t index);
 
   const int threads_;
   const std::string log_level_;
+  const bool inexact_blas_;
   std::string folder_;
   std::vector<std::string> names_;
   std::vector<Address> addresses_;

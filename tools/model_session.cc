@@ -13,10 +13,10 @@
 #include <utility>
 
 #include "coordinator/model_shape.h"
-#include "kernels/isa.h"
 #include "model/gguf/model_identity.h"
 #include "node/profiler.h"
 #include "tools/cache_folder.h"
+#include "tools/kernel_choice.h"
 
 namespace shoal {
 
@@ -94,6 +94,7 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
                   "How keys and values are kept: f16, f32 (exact) or q8_0 (half the memory)")
       ->transform(CLI::CheckedTransformer(std::map<std::string, TensorType>{
           {"f16", TensorType::kF16}, {"f32", TensorType::kF32}, {"q8_0", TensorType::kQ8_0}}));
+  command.add_flag("--inexact-blas", options.inexact_blas, kInexactBlasHelp);
   command.add_option("--log-level", options.log_level,
                      "trace, debug, info, warn, error or off (on stderr)");
 }
@@ -155,8 +156,7 @@ Status ModelSession::FillDefaults() {
 }
 
 Status ModelSession::StartHere(const std::function<void(const std::string&)>& progress) {
-  const char* forced = std::getenv("SHOAL_ISA");
-  ASSIGN_OR_RETURN(isa_, kernels::ChooseIsa(forced != nullptr ? forced : ""));
+  ASSIGN_OR_RETURN(kernels_, ChooseKernels(options_.inexact_blas));
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file_));
   pool_ = std::make_unique<ThreadPool>(options_.threads);
   StageOptions stage;
@@ -166,7 +166,7 @@ Status ModelSession::StartHere(const std::function<void(const std::string&)>& pr
       config.KvBytesPerToken(config.layers, options_.kv_type) * KvTokens(options_);
   LoadProgress loaded;
   std::future<Result<std::unique_ptr<Stage>>> loading = std::async(std::launch::async, [&] {
-    return Stage::Load(file_, config, stage, kernels::TableFor(isa_), *pool_, &loaded);
+    return Stage::Load(file_, config, stage, *kernels_, *pool_, &loaded);
   });
   while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
     const int64_t total = std::max<int64_t>(loaded.bytes_total, 1);
@@ -183,8 +183,8 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
   MeshOptions mesh;
   if (options_.local_nodes > 0) {
     progress(fmt::format("starting {} nodes", options_.local_nodes));
-    ASSIGN_OR_RETURN(local_nodes_,
-                     LocalNodes::Start(options_.local_nodes, options_.threads, options_.log_level));
+    ASSIGN_OR_RETURN(local_nodes_, LocalNodes::Start(options_.local_nodes, options_.threads,
+                                                     options_.log_level, options_.inexact_blas));
     for (size_t i = 0; i < local_nodes_->names().size(); ++i) {
       mesh.nodes.push_back({local_nodes_->names()[i], local_nodes_->addresses()[i]});
     }
@@ -233,7 +233,7 @@ std::string ModelSession::DescribeStages() const {
   const std::optional<Plan> plan = this->plan();
   if (!plan) {
     return fmt::format("1 process, {} layers, {} threads, {}\n", shape_.layer_count(),
-                       options_.threads, kernels::IsaName(isa_));
+                       options_.threads, kernels::IsaName(kernels_->isa));
   }
   const std::vector<NodeDescription> nodes = mesh_->descriptions();
   std::string text;

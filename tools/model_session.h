@@ -32,6 +32,7 @@ struct SessionOptions {
   int32_t sessions = 1;            // that may hold a full context at once
   int32_t prefill_chunk = 0;       // 0: a default that suits the pipeline
   TensorType kv_type = TensorType::kF16;  // of keys and values
+  bool inexact_blas = false;  // of this process and local nodes; see kernels/inexact_blas.h
   std::string log_level = "warn";
 
   static constexpr int32_t kDefaultContext = 8192;
@@ -69,7 +70,7 @@ class ModelSession {
   std::unique_ptr<Engine> engine_;
 
   // In this process:
-  kernels::Isa isa_ = kernels::Isa::kReference;
+  const kernels::KernelTable* kernels_ = nullptr;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Stage> stage_;
   std::shared_ptr<LocalPipeline> pipeline_;  // shared with the engine
