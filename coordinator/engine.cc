@@ -10,19 +10,26 @@
 
 namespace shoal {
 
+namespace {
+
+constexpr int64_t kExpireEveryNs = 100 * kNsPerMs;
+
+}  // namespace
+
 struct Engine::Generation {
   std::shared_ptr<GenerationSink> sink;
   std::vector<int32_t> end_ids;
   SessionRequest session;  // as it would have to be asked for now: the prompt grows with the answer
   GenerationStats stats;
   int64_t start_ns = 0;
+  int64_t queued_ns = 0;  // when it began to wait for memory
   std::optional<int64_t> first_step_ns;
   std::optional<int64_t> first_token_ns;
   int64_t last_token_ns = 0;
 };
 
-Engine::Engine(const SchedulerOptions& options, const Clock& clock)
-    : options_(options), clock_(clock), scheduler_(options) {}
+Engine::Engine(const SchedulerOptions& options, const Clock& clock, int64_t queue_timeout_ns)
+    : options_(options), clock_(clock), queue_timeout_ns_(queue_timeout_ns), scheduler_(options) {}
 
 Engine::~Engine() = default;
 
@@ -33,7 +40,7 @@ Result<SessionId> Engine::Start(GenerationRequest request) {
   Generation generation;
   generation.sink = std::move(request.sink);
   generation.end_ids = std::move(request.end_ids);
-  generation.start_ns = clock_.NowNs();
+  generation.start_ns = generation.queued_ns = clock_.NowNs();
   generation.stats.prompt_tokens = static_cast<int32_t>(request.prompt.size());
 
   SessionRequest& session = generation.session;
@@ -81,13 +88,30 @@ void Engine::Attach(std::shared_ptr<Pipeline> pipeline, const PipelineLimits& li
 
 void Engine::ResumeAll() {
   std::vector<std::pair<SessionId, Error>> refused;
-  for (const auto& [id, generation] : generations_) {
+  for (auto& [id, generation] : generations_) {
+    generation.queued_ns = clock_.NowNs();
     const Status added = scheduler_.Add(generation.session);
     if (!added.ok()) refused.emplace_back(id, added.error());
   }
   for (const auto& [id, error] : refused) {
     Finish(id, FinishReason::kError, error.WithContext("after the loss of a node"));
   }
+}
+
+// Memory gets free with results, so that is when it is worth looking.
+void Engine::ExpireQueued() {
+  if (queue_timeout_ns_ == 0 || scheduler_.queued() == 0) return;
+  const int64_t now_ns = clock_.NowNs();
+  if (now_ns - expired_at_ns_ < kExpireEveryNs) return;
+  expired_at_ns_ = now_ns;
+  std::vector<SessionId> expired;
+  for (const auto& [id, generation] : generations_) {
+    const bool waits = !scheduler_.admitted(id);
+    if (waits && now_ns - generation.queued_ns > queue_timeout_ns_) expired.push_back(id);
+  }
+  const Error error = Unavailable(fmt::format("waited {} s for memory that {} other requests hold",
+                                              queue_timeout_ns_ / kNsPerS, scheduler_.running()));
+  for (const SessionId id : expired) Finish(id, FinishReason::kError, error);
 }
 
 void Engine::GiveUp(const Error& error) {
@@ -137,6 +161,7 @@ void Engine::OnLost(Epoch epoch, Error error) {
 
 void Engine::Pump() {
   if (status_.state != EngineState::kReady) return;
+  ExpireQueued();
   while (std::optional<Step> step = scheduler_.NextStep()) {
     const int64_t now_ns = clock_.NowNs();
     std::vector<SessionId>& sessions = steps_[step->id];

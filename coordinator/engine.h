@@ -83,8 +83,9 @@ constexpr int32_t kMaxStages = 256;  // of one pipeline
 
 class Engine : public PipelineListener {
  public:
-  // `clock` outlives the engine.
-  Engine(const SchedulerOptions& options, const Clock& clock);
+  // `clock` outlives the engine. Requests that wait for memory for longer than `queue_timeout_ns`
+  // end with kUnavailable; 0: they wait for as long as it takes.
+  Engine(const SchedulerOptions& options, const Clock& clock, int64_t queue_timeout_ns = 0);
   ~Engine() override;
 
   // Errors: kUnavailable (not ready: the message has the detail), kInvalidArgument (an empty
@@ -111,6 +112,7 @@ class Engine : public PipelineListener {
  private:
   struct Generation;
   void ResumeAll();
+  void ExpireQueued();
   void FinishAll(const Error& error);
   void Pump();  // submits whatever the scheduler has ready; lock held
   void Deliver(const StepResult& result);
@@ -119,6 +121,7 @@ class Engine : public PipelineListener {
 
   const SchedulerOptions options_;
   const Clock& clock_;
+  const int64_t queue_timeout_ns_;
   mutable std::mutex mutex_;  // guards everything below
   Scheduler scheduler_;
   std::shared_ptr<Pipeline> pipeline_;  // second owner: its builder, which tears it down
@@ -126,6 +129,7 @@ class Engine : public PipelineListener {
   bool replaceable_ = false;  // is pipeline_
   EngineStatus status_;
   uint64_t next_session_ = 1;
+  int64_t expired_at_ns_ = 0;  // when queued requests were last looked through
   std::map<SessionId, Generation> generations_;
   std::map<StepId, std::vector<SessionId>> steps_;  // in flight, with the sessions they serve
 };

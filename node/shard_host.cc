@@ -2,19 +2,33 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "model/gguf/model_identity.h"
 #include "node/profiler.h"
 
 namespace shoal {
+
+namespace {
+
+constexpr double kSpareMargin = 1.2;  // of a spare's weights that must be free, so that KV may grow
+
+bool IsSame(const ShardRequest& a, const ShardRequest& b) {
+  return a.layers == b.layers && a.kv_tokens == b.kv_tokens && a.kv_type == b.kv_type &&
+         a.stage_index == b.stage_index;
+}
+
+}  // namespace
 
 Status ShardHost::OpenFile(const ShardRequest& request) {
   if (file_ != nullptr && file_->path() == request.model_path &&
       identity_ == request.model_identity) {
     return OkStatus();
   }
-  stage_.reset();
+  current_ = {};
+  spares_.clear();
   ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(request.model_path));
   identity_ = ModelIdentity(file, pool_, cache_folder_);
   file_ = std::make_shared<const GgufFile>(std::move(file));
@@ -28,14 +42,59 @@ Status ShardHost::OpenFile(const ShardRequest& request) {
 
 Status ShardHost::Load(const ShardRequest& request, LoadProgress* progress) {
   RETURN_IF_ERROR(OpenFile(request));
-  const bool same = stage_ != nullptr && loaded_.layers == request.layers &&
-                    loaded_.kv_tokens == request.kv_tokens && loaded_.kv_type == request.kv_type &&
-                    loaded_.stage_index == request.stage_index;
-  if (same) {
-    stage_->CloseAll();
-    return OkStatus();
+  if (current_.stage == nullptr || !IsSame(current_.request, request)) {
+    const auto spare = std::find_if(spares_.begin(), spares_.end(), [&](const Held& held) {
+      return IsSame(held.request, request);
+    });
+    if (spare != spares_.end()) {
+      std::swap(current_, *spare);  // the stage so far may be asked for again
+      if (spare->stage == nullptr) spares_.erase(spare);
+    } else {
+      current_ = {};
+      spares_.clear();  // their memory may be needed
+      ASSIGN_OR_RETURN(current_, LoadStage(request, progress));
+    }
   }
-  stage_.reset();
+  current_.stage->CloseAll();
+  return OkStatus();
+}
+
+void ShardHost::HoldSpares(std::span<const ShardRequest> wanted) {
+  std::erase_if(spares_, [&](const Held& held) {
+    return std::none_of(wanted.begin(), wanted.end(),
+                        [&](const ShardRequest& request) { return IsSame(held.request, request); });
+  });
+  for (const ShardRequest& request : wanted) {
+    const auto holds = [&](const Held& held) { return IsSame(held.request, request); };
+    if (holds(current_) || std::any_of(spares_.begin(), spares_.end(), holds)) continue;
+    // A stage's weights are about as large, layer by layer, as the ones that are held.
+    const double layer_bytes = static_cast<double>(current_.stage->memory().weights_bytes) /
+                               current_.request.layers.size();
+    const double needed = kSpareMargin * layer_bytes * request.layers.size();
+    const int64_t available = AvailableMemoryBytes();
+    if (available > 0 && needed > static_cast<double>(available)) {
+      spdlog::info("no spare of layers [{}, {}): {} MiB needed, {} MiB free", request.layers.begin,
+                   request.layers.end, static_cast<int64_t>(needed) >> 20, available >> 20);
+      continue;
+    }
+    LoadProgress progress;
+    Result<Held> held = LoadStage(request, &progress);
+    if (!held.ok()) {
+      spdlog::warn("no spare of layers [{}, {}): {}", request.layers.begin, request.layers.end,
+                   held.error().message);
+      continue;
+    }
+    spares_.push_back(std::move(*held));
+  }
+}
+
+int64_t ShardHost::weights_bytes() const {
+  int64_t bytes = current_.stage == nullptr ? 0 : current_.stage->memory().weights_bytes;
+  for (const Held& held : spares_) bytes += held.stage->memory().weights_bytes;
+  return bytes;
+}
+
+Result<ShardHost::Held> ShardHost::LoadStage(const ShardRequest& request, LoadProgress* progress) {
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file_));
   StageOptions options;
   options.range = request.layers;
@@ -49,9 +108,10 @@ Status ShardHost::Load(const ShardRequest& request, LoadProgress* progress) {
                                          request.kv_tokens, options.kv_budget_bytes >> 20,
                                          available >> 20));
   }
-  ASSIGN_OR_RETURN(stage_, Stage::Load(file_, config, options, kernels_, pool_, progress));
-  loaded_ = request;
-  return OkStatus();
+  Held held;
+  held.request = request;
+  ASSIGN_OR_RETURN(held.stage, Stage::Load(file_, config, options, kernels_, pool_, progress));
+  return held;
 }
 
 }  // namespace shoal

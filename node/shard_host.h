@@ -1,14 +1,17 @@
 // Holds the shard of a node's current plan: opens and checks the model file, loads the stage, and
 // keeps it for a later plan that asks for the same layers, so that coming back from another node's
-// loss costs no loading.
+// loss costs no loading. Beside it, it may hold spares: stages that a later plan is likely to ask
+// for.
 //
 // Thread rule: belongs to one thread at a time; Load may run on another while nobody uses the rest.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/sha256.h"
@@ -40,20 +43,28 @@ class ShardHost {
   // for (both identities named); kResourceExhausted if memory does not suffice. No stage after an
   // error.
   Status Load(const ShardRequest& request, LoadProgress* progress);
-  // Null before Load and after Unload.
-  Stage* stage() { return stage_.get(); }
-  void Unload() { stage_.reset(); }
+  // Holds these besides, of the same model, as far as memory allows, and drops other spares.
+  // REQUIRES Load to have succeeded.
+  void HoldSpares(std::span<const ShardRequest> wanted);
+  // Null before Load.
+  Stage* stage() { return current_.stage.get(); }
+  int64_t weights_bytes() const;  // of all stages that are held
 
  private:
+  struct Held {
+    ShardRequest request;
+    std::unique_ptr<Stage> stage;
+  };
   Status OpenFile(const ShardRequest& request);
+  Result<Held> LoadStage(const ShardRequest& request, LoadProgress* progress);
 
   const kernels::KernelTable& kernels_;
   ThreadPool& pool_;
   const std::string cache_folder_;
   std::shared_ptr<const GgufFile> file_;  // shared with the stage
   Sha256Digest identity_{};
-  ShardRequest loaded_;  // what stage_ holds
-  std::unique_ptr<Stage> stage_;
+  Held current_;
+  std::vector<Held> spares_;
 };
 
 }  // namespace shoal

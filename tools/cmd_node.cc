@@ -52,6 +52,10 @@ Status Serve(Options& options) {
   std::fflush(stdout);
   WaitForTermination(options.exit_with_stdin ? STDIN_FILENO : -1);
   spdlog::info("shutting down");
+  {
+    const SignalListener impatient([](int number) { std::_Exit(128 + number); });
+    server->Drain("it is being stopped");
+  }
   server.reset();
   // The last of a coordinator's local nodes removes their folder, also where the coordinator was
   // killed; for the others it is not empty yet.

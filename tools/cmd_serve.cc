@@ -9,11 +9,13 @@
 
 #include "base/log.h"
 #include "coordinator/api/http_server.h"
+#include "coordinator/service/mesh_state.h"
 #include "coordinator/text_model.h"
 #include "net/address.h"
 #include "tools/commands.h"
 #include "tools/model_session.h"
 #include "tools/signals.h"
+#include "tools/state_folder.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
 
@@ -22,6 +24,7 @@ namespace shoal {
 namespace {
 
 constexpr int kDefaultSessions = 4;
+constexpr int32_t kDefaultQueueTimeoutS = 300;
 
 struct Options {
   SessionOptions session;
@@ -51,8 +54,25 @@ Result<HttpServerOptions> ServerOptions(const Options& options) {
   return server;
 }
 
-Status Serve(const Options& options) {
+// Without a model: what was served last, over the same nodes.
+Status Recall(SessionOptions& session) {
+  if (!session.model.empty() && session.nodes.empty()) return OkStatus();  // nothing to remember
+  ASSIGN_OR_RETURN(session.state_folder, StateFolder(session.state_folder));
+  if (!session.model.empty()) return OkStatus();
+  const Result<MeshState> state = ReadMeshState(session.state_folder);
+  if (!state.ok()) {
+    return InvalidArgument("MODEL: which one? None was served over nodes so far: " +
+                           state.error().message);
+  }
+  session.model = state->model_path;
+  if (!session.nodes.empty() || session.local_nodes > 0) return OkStatus();
+  for (const MeshState::Node& node : state->nodes) session.nodes.push_back(node.address);
+  return OkStatus();
+}
+
+Status Serve(Options& options) {
   BlockTerminationSignals();
+  RETURN_IF_ERROR(Recall(options.session));
   ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options));
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
   ProgressLine progress;
@@ -82,10 +102,26 @@ Status Serve(const Options& options) {
 void AddServeCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   options->session.sessions = kDefaultSessions;
+  options->session.queue_timeout_s = kDefaultQueueTimeoutS;
   options->session.log_level = "info";
   CLI::App* command = app.add_subcommand("serve", "Serve the OpenAI API over HTTP");
   AddSessionOptions(*command, options->session);
+  command->get_option("MODEL")->required(false)->description(
+      "GGUF file (any part of several); without it, what was last served over nodes");
   AddThreadsOption(*command, options->session.threads);
+  command
+      ->add_option("--queue-timeout", options->session.queue_timeout_s,
+                   "Seconds that a request may wait for memory; then 503 with Retry-After")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 86'400));
+  command
+      ->add_option("--spares", options->session.spares,
+                   "Losses to prepare for: nodes hold the stages that they would take over, where "
+                   "their memory allows, so that nothing is loaded then")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 2));
+  command->add_option("--state", options->session.state_folder,
+                      "Folder that remembers the plan (default: ~/.local/state/shoal)");
   command->add_option("--listen", options->listen, "HOST:PORT (port 0: any)")
       ->capture_default_str();
   command->add_option("--model-id", options->model_id, "Name in /v1/models (default: the file's)");

@@ -111,7 +111,8 @@ Result<std::unique_ptr<ModelSession>> ModelSession::Open(
   ASSIGN_OR_RETURN(scheduler.vocab_size, ReadVocabSize(*session->file_));
   scheduler.prefill_chunk = filled.prefill_chunk;
   scheduler.step_token_budget = std::max(scheduler.step_token_budget, filled.prefill_chunk);
-  session->engine_ = std::make_unique<Engine>(scheduler, session->clock_);
+  session->engine_ =
+      std::make_unique<Engine>(scheduler, session->clock_, filled.queue_timeout_s * kNsPerS);
   const bool here = filled.local_nodes == 0 && filled.nodes.empty();
   RETURN_IF_ERROR(here ? session->StartHere(progress) : session->StartMesh(progress));
   return session;
@@ -196,16 +197,18 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
   std::error_code failed;
   mesh.model_path = std::filesystem::absolute(options_.model, failed).string();
   mesh.model_identity = IdentityOf(*file_, options_.threads, progress);
-  mesh.shape = shape_;
-  mesh.split = options_.split;
-  mesh.objective = ObjectiveOf(options_);
+  mesh.planner.shape = shape_;
+  mesh.planner.split = options_.split;
+  mesh.planner.objective = ObjectiveOf(options_);
   ASSIGN_OR_RETURN(mesh.profile, ReadProfileTarget(*file_, options_.kv_type));
-  mesh.workload.sessions = options_.sessions;
-  mesh.workload.prefill_chunk = options_.prefill_chunk;
-  mesh.workload.step_token_budget =
-      std::max(mesh.workload.step_token_budget, options_.prefill_chunk);
-  mesh.kv_tokens = KvTokens(options_);
+  Workload& workload = mesh.planner.workload;
+  workload.sessions = options_.sessions;
+  workload.prefill_chunk = options_.prefill_chunk;
+  workload.step_token_budget = std::max(workload.step_token_budget, options_.prefill_chunk);
+  mesh.kv_tokens = workload.kv_tokens = KvTokens(options_);
   mesh.kv_type = options_.kv_type;
+  mesh.spares = options_.spares;
+  if (!options_.nodes.empty()) mesh.state_folder = options_.state_folder;
   mesh_ = std::make_unique<Mesh>(std::move(mesh), *engine_, clock_);
   std::future<Status> ready =
       std::async(std::launch::async, [this] { return mesh_->WaitReady(kReadyTimeoutMs); });
@@ -239,10 +242,9 @@ std::string ModelSession::DescribeStages() const {
   std::string text;
   for (const PlannedStage& stage : plan->stages) {
     const auto device = static_cast<size_t>(stage.device);
-    const std::string name = local_nodes_ ? local_nodes_->names()[device] : options_.nodes[device];
-    text += fmt::format("{}: layers [{}, {}), {} MiB of weights, {} threads, {}\n", name,
-                        stage.layers.begin, stage.layers.end, stage.weight_bytes >> 20,
-                        nodes[device].threads, nodes[device].isa);
+    text += fmt::format("{}: layers [{}, {}), {} MiB of weights, {} threads, {}\n",
+                        nodes[device].name, stage.layers.begin, stage.layers.end,
+                        stage.weight_bytes >> 20, nodes[device].threads, nodes[device].isa);
   }
   if (ObjectiveOf(options_) && options_.split.empty()) {
     const Prediction& predicted = plan->prediction;

@@ -30,9 +30,12 @@ struct SessionOptions {
   int threads = 0;                 // of this machine, whatever the number of local nodes; 0: auto
   int32_t context = 0;             // 0: the model's, at most kDefaultContext
   int32_t sessions = 1;            // that may hold a full context at once
+  int32_t spares = 0;              // losses of nodes that are prepared for
+  int32_t queue_timeout_s = 0;     // for a request to wait for memory; 0: for ever
   int32_t prefill_chunk = 0;       // 0: a default that suits the pipeline
   TensorType kv_type = TensorType::kF16;  // of keys and values
   bool inexact_blas = false;  // of this process and local nodes; see kernels/inexact_blas.h
+  std::string state_folder;  // where the plan over `nodes` is remembered; empty: nowhere
   std::string log_level = "warn";
 
   static constexpr int32_t kDefaultContext = 8192;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills, stops and ends each of three nodes in mid-answer, and tells how the answer went on.
 
-    tools/survive.py SHOAL MODEL [--rounds N]
+    tools/survive.py SHOAL MODEL [--rounds N] [-- SERVE_OPTIONS...]
 
 Every case streams the same drawn answer over three local nodes, sends one node a signal (during the
 prompt, early, late), and compares the text with that of an undisturbed run. Prints a Markdown table: for
@@ -9,96 +9,56 @@ each signal and node the longest time without a token, and whether the text was 
 """
 
 import argparse
-import http.client
-import json
 import os
-import re
 import signal
 import statistics
-import subprocess
 import sys
 import time
 
-PROMPT = "Once upon a time there was a harbour. " * 60
-FIELDS = {"max_tokens": 160, "temperature": 0.8, "seed": 7, "stream": True,
-          "logit_bias": {"0": -100, "2": -100}}  # SmolLM2's end tokens
+from disturbed_server import Server
+
+FIELDS = {"prompt": "Once upon a time there was a harbour. " * 60, "max_tokens": 160,
+          "temperature": 0.8, "seed": 7, "logit_bias": {"0": -100, "2": -100}}  # SmolLM2's end tokens
 MOMENTS = {"prefill": 0, "early": 5, "late": 120}  # tokens before the signal
 SIGNALS = (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
 STAGES = 3
-READY_S = 60
 
 
-class Server:
-    def __init__(self, shoal, model):
-        self.process = subprocess.Popen(
-            [shoal, "serve", model, "--local-nodes", str(STAGES), "--listen", "127.0.0.1:0",
-             "-c", "2048", "--log-level", "off"], stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True)
-        self.port = int(re.search(r":(\d+)/v1", self.process.stdout.readline())[1])
+def start(a):
+    return Server(a.shoal, a.model, STAGES, "-c", 2048, *a.options)
 
-    def end(self):
-        self.process.terminate()
-        self.process.wait()
 
-    def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=READY_S)
-
-    def health(self):
-        connection = self.connect()
-        connection.request("GET", "/health")
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())
-
-    def wait(self, condition):
-        deadline = time.monotonic() + READY_S
-        while not condition():
-            if time.monotonic() > deadline:
-                sys.exit("the server is not ready again")
-            time.sleep(0.01)
-
-    def nodes(self):
-        found = {}
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                words = open(f"/proc/{entry}/cmdline").read().split("\0")
-                parent = open(f"/proc/{entry}/stat").read().rsplit(")", 1)[1].split()[1]
-            except OSError:
-                continue
-            if int(parent) == self.process.pid and "node" in words:
-                found[next(word for word in words if word.startswith("local-"))] = int(entry)
-        return found
-
-    def answer(self, moment=None, act=None):
-        """(text, longest time without a token in s, error)"""
-        connection = self.connect()
-        connection.request("POST", "/v1/completions", json.dumps({"prompt": PROMPT, **FIELDS}),
-                           {"Content-Type": "application/json"})
-        last = time.monotonic()
-        if moment == 0:
-            self.wait(lambda: self.health()[1]["running"] == 1)
+def answer(server, moment=None, act=None):
+    """(text, longest time without a token in s, error)"""
+    text, count, longest_s, last = "", 0, 0.0, time.monotonic()
+    stream = server.stream(FIELDS)
+    if moment == 0:
+        act()
+    for event in stream:
+        if event == "[DONE]":
+            break
+        if "error" in event:
+            return text, longest_s, event["error"]["message"]
+        now = time.monotonic()
+        longest_s, last = max(longest_s, now - last), now
+        text += event["choices"][0]["text"]
+        count += 1
+        if count == moment:
             act()
-        text, count, longest_s = "", 0, 0.0
-        response = connection.getresponse()
-        while line := response.readline():
-            if not line.startswith(b"data: ") or line.strip() == b"data: [DONE]":
-                continue
-            event = json.loads(line[6:])
-            if "error" in event:
-                return text, longest_s, event["error"]["message"]
-            now = time.monotonic()
-            longest_s, last = max(longest_s, now - last), now
-            text += event["choices"][0]["text"]
-            count += 1
-            if count == moment:
-                act()
-        return text, longest_s, None
+    return text, longest_s, None
 
 
 def case(a, node, number, moment, expected):
-    server = Server(a.shoal, a.model)  # a node that was lost before would have no part for a while
+    server = start(a)  # a node that was lost before would have no part for a while
     pid = server.nodes()[node]
+
+    def act():
+        if moment == "prefill":
+            server.wait(lambda: server.health()[1]["running"] == 1, "the prompt is being read")
+        os.kill(pid, number)
+
     try:
-        text, longest_s, error = server.answer(MOMENTS[moment], lambda: os.kill(pid, number))
+        text, longest_s, error = answer(server, MOMENTS[moment], act)
     finally:
         if number == signal.SIGSTOP:
             os.kill(pid, signal.SIGCONT)
@@ -111,9 +71,10 @@ def main():
     parser.add_argument("shoal")
     parser.add_argument("model")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("options", nargs="*", help="further options of serve, after --")
     a = parser.parse_args()
-    server = Server(a.shoal, a.model)
-    expected, undisturbed_s, _ = server.answer()
+    server = start(a)
+    expected, undisturbed_s, _ = answer(server)
     server.end()
     print(f"Undisturbed, the longest wait is the prompt's: {undisturbed_s:.2f} s.\n")
     print("| signal | node | " + " | ".join(f"{moment}: longest gap" for moment in MOMENTS) + " | same text |")

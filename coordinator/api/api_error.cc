@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "coordinator/api/http_limits.h"
+
 namespace shoal {
 
 namespace {
@@ -27,9 +29,11 @@ nlohmann::json OrNull(const std::string& text) {
 }  // namespace
 
 std::string ApiError::Json() const {
-  const nlohmann::ordered_json body = {
+  nlohmann::ordered_json body = {
       {"error",
        {{"message", message}, {"type", type}, {"param", OrNull(param)}, {"code", OrNull(code)}}}};
+  // A stream's head is out when it fails, so its last event says what a header would.
+  if (retry_later) body["error"]["retry_after"] = HttpLimits::kRetryAfterS;
   return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

@@ -4,15 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
-#include <numeric>
 #include <utility>
 
 #include "base/log.h"
-#include "net/channel.h"
-#include "partitioner/optimal.h"
-#include "partitioner/strategy.h"
-#include "partitioner/subproblem.h"
 
 namespace shoal {
 
@@ -20,24 +14,15 @@ namespace {
 
 constexpr int kFirstBackoffMs = 100;
 constexpr int kMostBackoffMs = 2000;
-constexpr int kPollMs = 200;  // how soon a request to stop is noticed
+constexpr int kPollMs = 100;  // how soon a request to stop, a change or a silence is noticed
 // A user who waits for the first answer learns after this many attempts that a node is not there.
 constexpr int kMostFirstAttempts = 2;
 // After a loss: how long nodes have to say that they are there, and requests to find a new pipeline
 // (hardly any where those that are there do not suffice, but a node may just be starting again).
-constexpr NodeLink::Patience kQuick{500, 1000};
 constexpr int64_t kHopelessMs = 800;
 constexpr int64_t kResumeMs = 30'000;
 constexpr int64_t kAskEveryMs = 1000;      // nodes outside the plan
 constexpr int64_t kTakeInBusyMs = 30'000;  // after which a node that is back interrupts others
-constexpr double kAssumedBytesPerS = 1e9;  // of links: they are not measured
-
-// Epochs follow the wall clock, so that a coordinator that starts again, or takes nodes back from
-// another one, is ahead of what they have seen.
-uint64_t ClockEpoch() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
-}
 
 bool MayPass(const Error& error) {
   return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kDeadlineExceeded ||
@@ -47,11 +32,13 @@ bool MayPass(const Error& error) {
 }  // namespace
 
 Mesh::Mesh(MeshOptions options, Engine& engine, const Clock& clock)
-    : options_(std::move(options)),
-      engine_(engine),
-      clock_(clock),
-      members_(static_cast<int32_t>(options_.nodes.size())),
-      supervisor_([this] { SupervisorThreadMain(); }) {}
+    : options_(std::move(options)), engine_(engine), clock_(clock), planner_(options_.planner) {
+  for (const MeshNode& node : options_.nodes) {
+    const Status added = AddNode(node);
+    CHECK(added.ok(), added.error().message);
+  }
+  supervisor_ = std::thread([this] { SupervisorThreadMain(); });
+}
 
 Mesh::~Mesh() {
   {
@@ -75,6 +62,24 @@ Status Mesh::WaitReady(int timeout_ms) {
       fmt::format("the nodes are not ready after {} ms: {}", timeout_ms, engine_.status().detail));
 }
 
+Status Mesh::AddNode(const MeshNode& node) {
+  const std::lock_guard lock(mutex_);
+  if (!names_.insert(node.name).second) {
+    return InvalidArgument(fmt::format("there is a node {} already", node.name));
+  }
+  changes_.push_back({node, false, {}});
+  changed_.notify_all();
+  return OkStatus();
+}
+
+Status Mesh::RemoveNode(const std::string& name, const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  if (names_.erase(name) == 0) return NotFound(fmt::format("there is no node {}", name));
+  changes_.push_back({MeshNode{name, {}}, true, reason});
+  changed_.notify_all();
+  return OkStatus();
+}
+
 std::optional<Plan> Mesh::plan() const {
   const std::lock_guard lock(mutex_);
   return plan_;
@@ -87,7 +92,8 @@ std::vector<NodeDescription> Mesh::descriptions() const {
 
 bool Mesh::Pause(int timeout_ms) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [this] { return stop_; });
+  changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                    [this] { return stop_ || !changes_.empty(); });
   return !stop_;
 }
 
@@ -99,17 +105,56 @@ void Mesh::Announce(const Status& status) {
   changed_.notify_all();
 }
 
+// What cannot happen is logged and changes nothing.
+void Mesh::Tell(int32_t member, MemberEvent event) {
+  const Status applied = members_.Apply(member, event, clock_.NowNs());
+  if (!applied.ok()) spdlog::warn("{}", applied.error().message);
+}
+
+std::optional<PipelineLoss> Mesh::TakeChanges() {
+  std::vector<Change> changes;
+  {
+    const std::lock_guard lock(mutex_);
+    changes.swap(changes_);
+  }
+  std::optional<PipelineLoss> loss;
+  for (const Change& change : changes) {
+    if (!change.removed) {
+      const Result<int32_t> member = members_.Add(change.node.name);
+      CHECK(member.ok(), "names_ holds every name once");
+      nodes_.emplace(*member, change.node);
+      ask_next_ns_ = 0;
+      continue;
+    }
+    const auto found = std::find_if(nodes_.begin(), nodes_.end(), [&](const auto& entry) {
+      return entry.second.name == change.node.name;
+    });
+    const int32_t member = found->first;
+    if (members_.watched(member)) {
+      loss = PipelineLoss{
+          Unavailable(fmt::format("node {} was removed: {}", change.node.name, change.reason))};
+    }
+    spdlog::info("node {} is removed: {}", change.node.name, change.reason);
+    static_cast<void>(members_.Remove(member));
+    nodes_.erase(found);
+  }
+  return loss;
+}
+
 void Mesh::SupervisorThreadMain() {
   int backoff_ms = kFirstBackoffMs;
+  static_cast<void>(TakeChanges());  // nothing serves
+  Recall();
   do {
-    Result<std::shared_ptr<RemotePipeline>> pipeline = BringUp();
-    if (pipeline.ok()) {
+    static_cast<void>(TakeChanges());
+    const Status up = BringUp();
+    if (up.ok()) {
       backoff_ms = kFirstBackoffMs;
-      Serve(*pipeline);
+      Serve();
       attempts_ = 0;
     } else {
       ++attempts_;
-      AfterFailure(pipeline.error());
+      AfterFailure(up.error());
       backoff_ms = std::min(2 * backoff_ms, kMostBackoffMs);
     }
   } while (Pause(backoff_ms));
@@ -117,8 +162,9 @@ void Mesh::SupervisorThreadMain() {
 }
 
 void Mesh::AfterFailure(const Error& error) {
-  spdlog::warn("not ready: {}", error.message);
   engine_.SetStarting(error.message);
+  if (nodes_.empty() && !loss_) return;  // not a failure: the first node is waited for
+  spdlog::warn("not ready: {}", error.message);
   Announce(error);
   if (!loss_) return;
   const bool hopeless =
@@ -129,229 +175,143 @@ void Mesh::AfterFailure(const Error& error) {
       Unavailable(fmt::format("{}; without it: {}", loss_->error.message, error.message)));
 }
 
-void Mesh::Serve(const std::shared_ptr<RemotePipeline>& pipeline) {
-  const Epoch epoch{epoch_};
-  const auto stages = static_cast<int32_t>(plan()->stages.size());
-  engine_.Attach(pipeline, {epoch, stages, options_.kv_tokens, true});
-  pipeline->Start(engine_);
+void Mesh::Serve() {
+  const Epoch epoch = lifecycle_.epoch();
+  const auto stages = static_cast<int32_t>(lifecycle_.stages().size());
+  engine_.Attach(pipeline_, {epoch, stages, options_.kv_tokens, true});
+  pipeline_->Start(engine_);
+  const Result<PlanAction> attached = lifecycle_.Apply(epoch, {PlanEvent::Kind::kAttached});
+  CHECK(attached.ok(), attached.error().message);
   spdlog::info("epoch {}: {} stages ready", epoch.value, stages);
   Announce(OkStatus());
+  Remember();
   served_since_ns_ = clock_.NowNs();
-  loss_ = WatchOver(*pipeline);
-  if (!loss_) loss_ = PipelineLoss{Cancelled("the coordinator is shutting down")};
+  const Ending ending = WatchOver();
+  spdlog::warn("epoch {}: {}", epoch.value, ending.loss.error.message);
+  loss_ = ending.loss;
+  lost_.reset();
+  if (ending.loss.node >= 0) lost_ = serving_[static_cast<size_t>(ending.loss.node)];
   lost_at_ns_ = clock_.NowNs();
-  if (loss_->node >= 0) members_.OnLoss(loss_->node, lost_at_ns_);
-  spdlog::warn("epoch {}: {}", epoch.value, loss_->error.message);
-  pipeline->Cancel();  // the engine may be waiting for a stage that reads no more
-  engine_.OnLost(epoch, loss_->error);
+  TakeDown(ending.loss, ending.kind);
   if (const int32_t waiting = engine_.status().queued; waiting > 0) {
     spdlog::warn("{} request{} for the nodes that are left", waiting,
                  waiting == 1 ? " waits" : "s wait");
   }
-  Announce(loss_->error);
+  Announce(ending.loss.error);
 }
 
-// Until the pipeline is lost or had better be made anew; nothing if the mesh is to stop.
-std::optional<PipelineLoss> Mesh::WatchOver(RemotePipeline& pipeline) {
+// Until the pipeline is lost, had better be made anew, or is not wanted any more.
+Mesh::Ending Mesh::WatchOver() {
   do {
-    if (std::optional<PipelineLoss> lost = pipeline.WaitLost(kPollMs)) {
-      if (lost->node >= 0) lost->node = serving_[static_cast<size_t>(lost->node)];
-      return lost;
+    if (std::optional<PipelineLoss> lost = pipeline_->WaitLost(kPollMs)) {
+      return {lost->leaves ? PlanEvent::Kind::kDrain : PlanEvent::Kind::kFailed, *lost};
+    }
+    if (std::optional<PipelineLoss> silent = SilentNode()) {
+      return {PlanEvent::Kind::kFailed, *silent};
+    }
+    if (std::optional<PipelineLoss> removed = TakeChanges()) {
+      return {PlanEvent::Kind::kDrain, *removed};
     }
     if (ShouldTakeIn()) {
-      return PipelineLoss{Unavailable("a node is back: the plan changes to take it in")};
+      return {PlanEvent::Kind::kDrain,
+              {Unavailable("a node is back: the plan changes to take it in")}};
     }
   } while (Pause(0));
-  return std::nullopt;
+  return {PlanEvent::Kind::kDrain, {Cancelled("the coordinator is shutting down")}};
 }
 
-// Asks the nodes outside the plan now and then. One that is there again, and trusted, is worth a
-// new plan when nobody is disturbed, or after a while.
+void Mesh::TakeDown(const PipelineLoss& loss, PlanEvent::Kind event) {
+  const Epoch epoch = lifecycle_.epoch();
+  const Result<PlanAction> action = lifecycle_.Apply(epoch, {event});
+  CHECK(action.ok(), action.error().message);
+  pipeline_->Cancel();  // the engine may be waiting for a stage that reads no more
+  if (*action == PlanAction::kDetach) engine_.OnLost(epoch, loss.error);
+  pipeline_.reset();
+  const int32_t cause = loss.node < 0 ? -1 : serving_[static_cast<size_t>(loss.node)];
+  for (const Placement& stage : lifecycle_.stages()) {
+    const int32_t member = stage.device;
+    if (!members_.knows(member) || members_.state(member) == MemberState::kAbsent) continue;
+    if (!members_.watched(member)) {
+      if (member == cause) Tell(member, MemberEvent::kFailed);
+    } else if (member != cause) {
+      Tell(member, MemberEvent::kReleased);
+    } else if (loss.leaves) {
+      Tell(member, MemberEvent::kLeaves);
+      Tell(member, MemberEvent::kReleased);
+    } else {
+      Tell(member, MemberEvent::kLost);
+    }
+  }
+  const Result<PlanAction> released = lifecycle_.Apply(epoch, {PlanEvent::Kind::kReleased});
+  CHECK(released.ok(), released.error().message);
+}
+
+std::vector<int32_t> Mesh::Outside() const {
+  std::vector<int32_t> outside;
+  for (const int32_t member : members_.all()) {
+    if (std::find(serving_.begin(), serving_.end(), member) == serving_.end()) {
+      outside.push_back(member);
+    }
+  }
+  return outside;
+}
+
+// Asks the nodes outside the plan now and then. One that is there, and trusted, is worth a new plan
+// if that gains more than it costs, when nobody is disturbed or after a while.
 bool Mesh::ShouldTakeIn() {
-  if (outside_.empty()) return false;
   const int64_t now_ns = clock_.NowNs();
   if (asking_.valid()) {
     if (asking_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
-    Note(asking_.get());
+    const AskedNodes asked = asking_.get();
+    Note(asked);
+    seen_.clear();
+    for (const Asked& one : asked) {
+      if (one.description.ok()) seen_.push_back({one.member, *one.description});
+    }
     ask_next_ns_ = now_ns + kAskEveryMs * kNsPerMs;
   } else if (now_ns >= ask_next_ns_) {
-    asking_ = std::async(std::launch::async, [this] { return Ask(outside_, kQuick); });
+    const std::vector<int32_t> outside = Outside();
+    if (outside.empty()) return false;
+    asking_ = StartAsking(outside, kQuickAnswer);
   }
-  const bool trusted = std::any_of(outside_.begin(), outside_.end(),
-                                   [&](int32_t node) { return members_.trusted(node, now_ns); });
-  if (!trusted) return false;
-  const EngineStatus status = engine_.status();
-  return status.running + status.queued == 0 ||
-         now_ns - served_since_ns_ > kTakeInBusyMs * kNsPerMs;
-}
-
-Mesh::AskedNodes Mesh::Ask(const std::vector<int32_t>& nodes, NodeLink::Patience patience) const {
-  std::vector<std::future<Asked>> asking;
-  for (const int32_t node : nodes) {
-    asking.push_back(std::async(std::launch::async, [this, node, patience] {
-      auto link = std::make_unique<NodeLink>(options_.nodes[static_cast<size_t>(node)], clock_);
-      Result<NodeDescription> description = link->Describe(patience);
-      return Asked{node, std::move(link), std::move(description)};
-    }));
-  }
-  AskedNodes asked;
-  for (std::future<Asked>& answer : asking) asked.push_back(answer.get());
-  return asked;
-}
-
-void Mesh::Note(const AskedNodes& asked) {
-  for (const Asked& one : asked) {
-    if (one.description.ok()) {
-      members_.OnAnswer(one.node, clock_.NowNs());
-    } else {
-      members_.OnSilence(one.node);
-    }
-  }
-}
-
-// At first every node is waited for, one after the other: nodes on one machine would disturb each
-// other's measurement. After a loss, those that answer at once are asked to take over.
-Result<Mesh::AskedNodes> Mesh::AskEveryone() {
-  std::vector<int32_t> everyone(options_.nodes.size());
-  std::iota(everyone.begin(), everyone.end(), 0);
-  if (loss_) {
-    // The one that was just lost would keep the others waiting.
-    if (attempts_ == 0 && everyone.size() > 1) std::erase(everyone, loss_->node);
-    AskedNodes asked = Ask(everyone, kQuick);
-    Note(asked);
-    return asked;
-  }
-  AskedNodes asked;
-  for (const int32_t node : everyone) {
-    engine_.SetStarting("waiting for node " + options_.nodes[static_cast<size_t>(node)].name);
-    asked.push_back(std::move(Ask({node}, NodeLink::Patience{}).front()));
-    if (!asked.back().description.ok()) return asked.back().description.error();
-  }
-  Note(asked);
-  if (options_.objective && options_.split.empty() && !measured_) RETURN_IF_ERROR(Measure());
-  return asked;
-}
-
-// Over the nodes that are usable, or over all that are there if those are too few. Keeps in `asked`
-// the nodes that the plan is over, in the order that its devices count.
-Result<Plan> Mesh::ChoosePlan(AskedNodes& asked) {
-  const std::vector<int32_t> usable = members_.Usable(clock_.NowNs());
-  if (usable.empty()) return asked.front().description.error();
-  const auto lacks = [](const Asked& one) { return !one.description.ok(); };
-  asked.erase(std::remove_if(asked.begin(), asked.end(), lacks), asked.end());
-  const auto rest = std::stable_partition(asked.begin(), asked.end(), [&](const Asked& one) {
-    return std::find(usable.begin(), usable.end(), one.node) != usable.end();
+  std::vector<PlannedNode> newcomers = seen_;
+  std::erase_if(newcomers, [&](const PlannedNode& node) {
+    return !members_.knows(node.member) || !members_.trusted(node.member, now_ns) ||
+           std::find(serving_.begin(), serving_.end(), node.member) != serving_.end();
   });
-  AskedNodes others(std::make_move_iterator(rest), std::make_move_iterator(asked.end()));
-  asked.erase(rest, asked.end());
-  Result<Plan> plan = MakePlan(asked);
-  if (plan.ok() || others.empty()) return plan;
-  std::move(others.begin(), others.end(), std::back_inserter(asked));
-  std::sort(asked.begin(), asked.end(),
-            [](const Asked& a, const Asked& b) { return a.node < b.node; });
-  return MakePlan(asked);
+  if (newcomers.empty()) return false;
+  const EngineStatus status = engine_.status();
+  const bool idle = status.running + status.queued == 0;
+  if (!idle && now_ns - served_since_ns_ <= kTakeInBusyMs * kNsPerMs) return false;
+  return IsWorthIt(std::move(newcomers), idle);
 }
 
-Result<std::shared_ptr<RemotePipeline>> Mesh::BringUp() {
-  ASSIGN_OR_RETURN(AskedNodes asked, AskEveryone());
-  PipelineOrder order;
-  epoch_ = std::max(epoch_ + 1, ClockEpoch());
-  order.epoch = Epoch{epoch_};
-  order.model_path = options_.model_path;
-  order.model_identity = options_.model_identity;
-  order.kv_tokens = options_.kv_tokens;
-  order.kv_type = options_.kv_type;
-  ASSIGN_OR_RETURN(order.plan, ChoosePlan(asked));
-  Publish(order.plan, asked);
-  std::vector<std::unique_ptr<NodeLink>> links;
-  for (Asked& one : asked) links.push_back(std::move(one.link));
-  return RemotePipeline::Build(std::move(links), order, clock_,
-                               [this](const std::string& line) { engine_.SetStarting(line); });
-}
-
-// The plan's devices are indices into `asked`; for everyone else they are indices of nodes.
-void Mesh::Publish(const Plan& plan, const AskedNodes& asked) {
-  serving_.clear();
-  for (const Asked& one : asked) serving_.push_back(one.node);
-  Plan shown = plan;
-  for (PlannedStage& stage : shown.stages) {
-    stage.device = serving_[static_cast<size_t>(stage.device)];
+bool Mesh::IsWorthIt(std::vector<PlannedNode> newcomers, bool idle) {
+  std::vector<PlannedNode> nodes = std::move(newcomers);
+  for (const int32_t member : serving_) {
+    nodes.push_back({member, descriptions_[static_cast<size_t>(member)]});
   }
-  outside_.clear();
-  for (int32_t node = 0; node < members_.size(); ++node) {
-    if (std::find(serving_.begin(), serving_.end(), node) == serving_.end()) {
-      outside_.push_back(node);
-    }
+  std::sort(nodes.begin(), nodes.end(),
+            [](const PlannedNode& a, const PlannedNode& b) { return a.member < b.member; });
+  if (planner_.NeedsMeasurement(nodes)) return idle;  // which would disturb an answer
+  RunningPlan running;
+  running.placements = lifecycle_.stages();
+  for (Placement& stage : running.placements) {
+    const auto found = std::find_if(nodes.begin(), nodes.end(), [&](const PlannedNode& node) {
+      return node.member == stage.device;
+    });
+    stage.device = static_cast<int32_t>(found - nodes.begin());
   }
-  const std::lock_guard lock(mutex_);
-  plan_ = std::move(shown);
-  descriptions_.resize(options_.nodes.size());
-  for (const Asked& one : asked) {
-    descriptions_[static_cast<size_t>(one.node)] = *one.description;
+  if (declined_ && *declined_ == MembersOf(nodes)) return false;
+  const Result<ReplanDecision> decision = planner_.Decide(nodes, running);
+  if (decision.ok() && decision->move) {
+    declined_.reset();
+    spdlog::info("a new plan: {}", decision->reason);
+    return true;
   }
-}
-
-Status Mesh::Measure() {
-  MeasureOptions measure;
-  measure.nodes = options_.nodes;
-  measure.target = options_.profile;
-  ASSIGN_OR_RETURN(measured_, MeasureCluster(measure, clock_, [this](const std::string& line) {
-                     engine_.SetStarting(line);
-                   }));
-  return OkStatus();
-}
-
-// The devices are `asked`, whose nodes ascend. Nodes that share a machine share its memory, where no
-// user has limited theirs; unless they were measured one by one, they count as equals, so that noise
-// does not tilt the split.
-Result<PlanProblem> Mesh::Problem(const AskedNodes& asked) const {
-  std::map<std::string, int> on_host;
-  std::map<std::string, double> best_speed;
-  for (const Asked& one : asked) {
-    const NodeDescription& description = *one.description;
-    ++on_host[description.host_id];
-    double& best = best_speed[description.host_id];
-    best = std::max(best, description.weight_bytes_per_s);
-  }
-  PlanProblem problem;
-  problem.model = options_.shape;
-  problem.workload = options_.workload;
-  problem.workload.kv_tokens = options_.kv_tokens;
-  problem.objective = options_.objective.value_or(Objective::Latency());
-  problem.cluster = measured_ ? *measured_
-                              : UniformCluster(std::vector<DeviceProfile>(options_.nodes.size()),
-                                               {.bytes_per_s = kAssumedBytesPerS});
-  std::vector<int32_t> nodes;
-  for (const Asked& one : asked) {
-    const NodeDescription& description = *one.description;
-    DeviceProfile& device = problem.cluster.devices[static_cast<size_t>(one.node)];
-    device.name = options_.nodes[static_cast<size_t>(one.node)].name;
-    device.memory_bytes = description.memory_bytes;
-    if (!description.memory_limited) device.memory_bytes /= on_host[description.host_id];
-    if (!measured_) device.speeds = {{"*", {{1, best_speed[description.host_id]}}}};
-    nodes.push_back(one.node);
-  }
-  return ProblemOf(problem, nodes);
-}
-
-Result<Plan> Mesh::MakePlan(const AskedNodes& asked) const {
-  ASSIGN_OR_RETURN(const PlanProblem problem, Problem(asked));
-  const bool everyone = asked.size() == options_.nodes.size();
-  if (options_.split.empty() || !everyone) {
-    return measured_ ? MakeOptimal()->Place(problem) : MakeSpeedProportional()->Place(problem);
-  }
-  RETURN_IF_ERROR(CheckProblem(problem));
-  std::vector<Placement> placements;
-  for (int32_t begin = 0; const int32_t layers : options_.split) {
-    const auto device = static_cast<int32_t>(placements.size());
-    placements.push_back({device, StageRange{begin, begin + layers}});
-    begin += layers;
-  }
-  if (placements.size() != asked.size()) {
-    return InvalidArgument(fmt::format("the split has {} parts, there are {} devices",
-                                       placements.size(), asked.size()));
-  }
-  return EvaluatePlan(problem, placements, "given");
+  declined_ = MembersOf(nodes);
+  spdlog::info("no new plan: {}", decision.ok() ? decision->reason : decision.error().message);
+  return false;
 }
 
 }  // namespace shoal

@@ -1,16 +1,21 @@
-// Brings a pipeline up over given nodes and keeps it up: describe, plan, prepare, link, serve. When
-// a node is lost, the engine's requests wait while a new pipeline of a higher epoch is made of the
-// nodes that are left, and go on there; only if these cannot hold the model do they end with an
-// error that names the node. A node that comes back is taken in again when nobody is disturbed.
+// Brings a pipeline up over a mesh's nodes and keeps it up. Membership says which nodes are there,
+// MeshPlanner where layers go, PlanLifecycle what comes next; this class asks, waits and does it.
+// When a node is lost or leaves, the engine's requests wait while a plan of a higher epoch is made
+// of the nodes that are left, and go on there; only if these cannot hold the model do they end with
+// an error that names the node. A node that is new or comes back is taken in when that is worth it
+// and nobody is disturbed.
 //
 // Thread rule: runs a supervisor thread of its own; every function is safe from any thread.
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,25 +24,28 @@
 #include "base/result.h"
 #include "coordinator/engine.h"
 #include "coordinator/membership.h"
+#include "coordinator/plan_lifecycle.h"
 #include "coordinator/service/measure_cluster.h"
+#include "coordinator/service/mesh_planner.h"
 #include "coordinator/service/remote_pipeline.h"
-#include "partitioner/plan.h"
 
 namespace shoal {
 
 struct MeshOptions {
-  std::vector<MeshNode> nodes;  // in pipeline order
+  // In pipeline order; others may be added later. With none, the mesh waits for the first one.
+  std::vector<MeshNode> nodes;
   std::string model_path;
   Sha256Digest model_identity{};
-  ModelShape shape;
-  std::vector<int32_t> split;  // layers of each node; empty: planned
-  // What is best: nodes and links are measured, and the plan may leave nodes out. Nothing: every
-  // node has a part, by measured speed and memory.
-  std::optional<Objective> objective;
+  PlannerOptions planner;
   ProfileTarget profile;  // what to measure nodes with
-  Workload workload;      // to plan for; kv_tokens is the one below
   int64_t kv_tokens = 0;  // that all sessions together may hold
   TensorType kv_type = TensorType::kF16;
+  // How many losses are prepared for: nodes hold the stages that they would have then, where their
+  // memory allows.
+  int32_t spares = 0;
+  // Where the plan that serves is remembered, so that the next start serves it without asking or
+  // measuring anew; empty: nowhere.
+  std::string state_folder;
 };
 
 class Mesh {
@@ -50,33 +58,70 @@ class Mesh {
   // Blocks until the engine is ready. Errors: what stands in the way, at once if waiting cannot
   // help (a file that is not a model, a plan that does not fit), else after `timeout_ms`.
   Status WaitReady(int timeout_ms);
-  // The plan that serves now or served last.
+
+  // The node is asked from now on, and taken in when that is worth it. Error: kInvalidArgument if
+  // there is a node of that name.
+  Status AddNode(const MeshNode& node);
+  // A plan that has a part on the node ends at once, with `reason` in its requests' ears if they
+  // cannot go on without it. Error: kNotFound.
+  Status RemoveNode(const std::string& name, const std::string& reason);
+
+  // The plan that serves now or served last; devices are indices of descriptions().
   std::optional<Plan> plan() const;
-  // What each node last said of itself, in the nodes' order; empty before the first plan.
+  // What each node last said of itself, in the order in which they were added, those that were
+  // removed included; without a name if it has said nothing yet.
   std::vector<NodeDescription> descriptions() const;
 
  private:
+  // After a loss there is no time to wait for longer.
+  static constexpr NodeLink::Patience kQuickAnswer{500, 1000};
   // A node that was asked to describe itself.
   struct Asked {
-    int32_t node = 0;  // index into options_.nodes
+    int32_t member = 0;
     std::unique_ptr<NodeLink> link;
     Result<NodeDescription> description;
   };
   using AskedNodes = std::vector<Asked>;
+  // Why a plan that served does so no more. The nodes of losses are indices into serving_.
+  struct Ending {
+    PlanEvent::Kind kind;
+    PipelineLoss loss;
+  };
+  struct Change {
+    MeshNode node;
+    bool removed = false;
+    std::string reason;
+  };
 
   void SupervisorThreadMain();
-  Result<std::shared_ptr<RemotePipeline>> BringUp();
-  Result<AskedNodes> AskEveryone();
-  AskedNodes Ask(const std::vector<int32_t>& nodes, NodeLink::Patience patience) const;
+  // Nodes that came or went; the loss, if one had a part in the plan.
+  std::optional<PipelineLoss> TakeChanges();
+  // Which nodes are there.
+  std::future<AskedNodes> StartAsking(const std::vector<int32_t>& members,
+                                      NodeLink::Patience patience) const;
   void Note(const AskedNodes& asked);
-  Result<Plan> ChoosePlan(AskedNodes& asked);
-  Status Measure();
-  Result<Plan> MakePlan(const AskedNodes& asked) const;
-  Result<PlanProblem> Problem(const AskedNodes& asked) const;
-  void Publish(const Plan& plan, const AskedNodes& asked);
-  void Serve(const std::shared_ptr<RemotePipeline>& pipeline);
-  std::optional<PipelineLoss> WatchOver(RemotePipeline& pipeline);
+  static std::vector<PlannedNode> PlannedOf(const AskedNodes& asked);  // REQUIRES answers of all
+  Result<AskedNodes> AskEveryone();
+  Status MeasureIfNeeded(const AskedNodes& asked);
+  std::vector<int32_t> Outside() const;  // the plan that serves
   bool ShouldTakeIn();
+  bool IsWorthIt(std::vector<PlannedNode> newcomers, bool idle);
+  // From a plan to a pipeline that serves, and back.
+  void Recall();
+  void Remember();
+  std::optional<Plan> KnownPlan(const AskedNodes& asked) const;
+  Result<Plan> ChoosePlan(AskedNodes& asked);
+  Status BringUp();
+  std::optional<PipelineLoss> CarryOut(Epoch epoch);
+  std::optional<PipelineLoss> Perform(PlanAction action, std::vector<PlanEvent>& done);
+  std::optional<PipelineLoss> WhileWatched(
+      const std::function<std::optional<PipelineLoss>()>& blocking);
+  std::optional<PipelineLoss> SilentNode();
+  void Serve();
+  Ending WatchOver();
+  void TakeDown(const PipelineLoss& loss, PlanEvent::Kind event);
+  void Tell(int32_t member, MemberEvent event);
+  void Publish(const Plan& plan, const AskedNodes& asked);
   void AfterFailure(const Error& error);
   void Announce(const Status& status);
   bool Pause(int timeout_ms);  // false: stopping
@@ -86,15 +131,22 @@ class Mesh {
   const Clock& clock_;
 
   // The supervisor's alone.
-  uint64_t epoch_ = 0;  // the highest so far
   Membership members_;
-  std::optional<Cluster> measured_;  // all nodes; none: not measured
-  std::vector<int32_t> serving_;     // nodes that the last plan's devices were
-  std::vector<int32_t> outside_;     // nodes that the plan that serves did not count with
-  std::future<AskedNodes> asking_;   // whether they are there again
+  std::map<int32_t, MeshNode> nodes_;  // by member
+  MeshPlanner planner_;
+  PlanLifecycle lifecycle_;
+  std::vector<Placement> recalled_;  // devices are members; empty: no plan of before this start
+  uint64_t least_epoch_ = 0;         // beyond that of the plan before
+  std::shared_ptr<RemotePipeline> pipeline_;  // second owner: the engine, until OnLost
+  std::vector<int32_t> serving_;              // members that the pipeline's nodes are
+  std::future<AskedNodes> asking_;            // those outside the plan
+  std::vector<PlannedNode> seen_;             // of them, who answered
   int64_t ask_next_ns_ = 0;
   int64_t served_since_ns_ = 0;
+  // The nodes over which a plan was last found not to be worth the move.
+  std::optional<std::vector<int32_t>> declined_;
   std::optional<PipelineLoss> loss_;  // since which nothing serves; none: nothing served so far
+  std::optional<int32_t> lost_;       // the member that was its cause
   int64_t lost_at_ns_ = 0;
   int attempts_ = 0;  // since then, that failed
 
@@ -104,6 +156,8 @@ class Mesh {
   bool ready_ = false;
   int failed_attempts_ = 0;  // since the last time it was ready
   std::optional<Error> last_error_;
+  std::set<std::string> names_;
+  std::vector<Change> changes_;  // that the supervisor has not taken yet
   std::optional<Plan> plan_;
   std::vector<NodeDescription> descriptions_;
 

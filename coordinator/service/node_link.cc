@@ -76,6 +76,7 @@ Result<NodeDescription> NodeLink::Describe(Patience patience) {
   }
   if (!status.ok()) return Explain(status);
   NodeDescription description;
+  description.name = node_.name;
   description.isa = reply.isa();
   description.threads = reply.threads();
   description.memory_bytes = reply.memory_bytes();
@@ -144,6 +145,12 @@ Status NodeLink::Prepare(const ShardOrder& order,
   request.set_stage_index(order.stage_index);
   request.set_kv_tokens(order.kv_tokens);
   request.set_kv_type(static_cast<uint32_t>(order.kv_type));
+  for (const SpareStage& spare : order.spares) {
+    v1::SpareStage* message = request.add_spares();
+    message->set_layer_begin(spare.layers.begin);
+    message->set_layer_end(spare.layers.end);
+    message->set_stage_index(spare.stage_index);
+  }
   const auto reader = stub_->Prepare(context.get(), request);
   v1::PrepareProgress message;
   bool ready = false;
@@ -179,9 +186,9 @@ Status NodeLink::ConnectTo(const LinkTarget& next) {
   return OkStatus();
 }
 
-Status NodeLink::Watch(Epoch epoch, std::function<void(Error, bool)> on_gone) {
+Status NodeLink::Watch(Epoch epoch, std::function<void(WatchEnd, Error)> on_end) {
   epoch_ = epoch;
-  on_gone_ = std::move(on_gone);
+  on_end_ = std::move(on_end);
   const DeadlineGuard guard(kCallTimeoutMs, [this] { watch_context_.TryCancel(); });
   watch_ = stub_->Watch(&watch_context_);
   SendHeartbeat();
@@ -202,19 +209,23 @@ void NodeLink::SendHeartbeat() {
 
 void NodeLink::WatchThreadMain() {
   v1::NodeEvent event;
-  bool told = false;
+  bool failed = false;
+  bool leaves = false;
   while (watch_->Read(&event)) {
     last_heard_ns_ = clock_.NowNs();
-    if (event.has_failure() && !told) {
-      told = true;
-      on_gone_(Unavailable(fmt::format("node {}: {}", node_.name, event.failure().message())),
-               false);
+    if (event.has_failure() && !std::exchange(failed, true)) {
+      on_end_(WatchEnd::kFailed,
+              Unavailable(fmt::format("node {}: {}", node_.name, event.failure().message())));
+    }
+    if (event.has_leaving() && !std::exchange(leaves, true)) {
+      on_end_(WatchEnd::kLeaves,
+              Unavailable(fmt::format("{} leaves: {}", label(), event.leaving().reason())));
     }
   }
   const grpc::Status status = watch_->Finish();
-  on_gone_(Unavailable(fmt::format("{} is gone: {}", label(),
-                                   status.ok() ? "it left" : status.error_message())),
-           true);
+  on_end_(WatchEnd::kGone,
+          Unavailable(fmt::format("{} is gone: {}", label(),
+                                  status.ok() ? "it left" : status.error_message())));
 }
 
 }  // namespace shoal

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -34,13 +35,22 @@ struct MeshNode {
 };
 
 struct NodeDescription {
+  std::string name;  // what the mesh calls it
   std::string isa;
   int32_t threads = 0;
   int64_t memory_bytes = 0;
-  bool memory_limited = false;  // by its user; else it shares its machine's memory with others there
+  bool memory_limited =
+      false;  // by its user; else it shares its machine's memory with others there
   double weight_bytes_per_s = 0;
   std::string host_id;
   uint64_t instance = 0;
+};
+
+// A stage that a node may have to take over.
+struct SpareStage {
+  LayerRange layers;
+  int32_t stage_index = 0;
+  bool operator==(const SpareStage&) const = default;
 };
 
 struct ShardOrder {
@@ -51,6 +61,14 @@ struct ShardOrder {
   int32_t stage_index = 0;
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
+  std::vector<SpareStage> spares;  // to be held, too, where memory allows
+};
+
+// What ended a node's part in a plan.
+enum class WatchEnd : uint8_t {
+  kFailed,  // it says so; the cause may lie elsewhere
+  kLeaves,  // it says that it goes, and computes until the watch ends
+  kGone,    // the connection is closed
 };
 
 class NodeLink {
@@ -79,9 +97,9 @@ class NodeLink {
   Status Prepare(const ShardOrder& order, const std::function<void(int64_t, int64_t)>& progress);
   Status ConnectTo(const LinkTarget& next);
 
-  // Starts the watch. `on_gone(error, direct)` is called once, on a thread of the link's own, when
-  // the node is gone (direct) or says that its plan failed (not direct).
-  Status Watch(Epoch epoch, std::function<void(Error, bool direct)> on_gone);
+  // Starts the watch. `on_end(end, error)` is called on a thread of the link's own: once when the
+  // connection is closed, and before that at most once for each thing that the node may say.
+  Status Watch(Epoch epoch, std::function<void(WatchEnd, Error)> on_end);
   void SendHeartbeat();
   int64_t last_heard_ns() const { return last_heard_ns_; }
   // Makes blocked calls, and all later ones, fail soon.
@@ -105,7 +123,7 @@ class NodeLink {
   Epoch epoch_;
   grpc::ClientContext watch_context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::Heartbeat, v1::NodeEvent>> watch_;
-  std::function<void(Error, bool)> on_gone_;
+  std::function<void(WatchEnd, Error)> on_end_;
   std::atomic<int64_t> last_heard_ns_{0};
   std::thread watch_thread_;
 };

@@ -20,16 +20,6 @@ using std::chrono::milliseconds;
 
 }  // namespace
 
-Result<std::shared_ptr<RemotePipeline>> RemotePipeline::Build(
-    std::vector<std::unique_ptr<NodeLink>> nodes, const PipelineOrder& order, const Clock& clock,
-    const std::function<void(const std::string&)>& progress) {
-  std::shared_ptr<RemotePipeline> pipeline(new RemotePipeline(std::move(nodes), order, clock));
-  RETURN_IF_ERROR(pipeline->PrepareAll(progress));
-  RETURN_IF_ERROR(pipeline->WatchAll());
-  RETURN_IF_ERROR(pipeline->LinkAll());
-  return pipeline;
-}
-
 NodeLink& RemotePipeline::node_of(size_t stage) {
   return *nodes_[static_cast<size_t>(order_.plan.stages[stage].device)];
 }
@@ -40,22 +30,29 @@ LinkTarget RemotePipeline::TargetOf(size_t stage) {
   return {node.name, node.address, order_.epoch, order_.model_identity, {layers.begin, layers.end}};
 }
 
-Status RemotePipeline::PrepareAll(const std::function<void(const std::string&)>& progress) {
+ShardOrder RemotePipeline::ShardOf(size_t stage) const {
+  const StageRange& layers = order_.plan.stages[stage].layers;
+  ShardOrder shard;
+  shard.epoch = order_.epoch;
+  shard.model_path = order_.model_path;
+  shard.model_identity = order_.model_identity;
+  shard.layers = {layers.begin, layers.end};
+  shard.stage_index = static_cast<int32_t>(stage);
+  shard.kv_tokens = order_.kv_tokens;
+  shard.kv_type = order_.kv_type;
+  if (!order_.spares.empty()) shard.spares = order_.spares[static_cast<size_t>(device_of(stage))];
+  return shard;
+}
+
+std::optional<PipelineLoss> RemotePipeline::Prepare(
+    const std::function<void(const std::string&)>& progress) {
   const size_t stages = order_.plan.stages.size();
   std::mutex progress_mutex;  // guards percent
   std::vector<int64_t> percent(stages, 0);
   std::vector<std::future<Status>> loading;
   for (size_t stage = 0; stage < stages; ++stage) {
-    const StageRange& layers = order_.plan.stages[stage].layers;
-    ShardOrder shard{order_.epoch,
-                     order_.model_path,
-                     order_.model_identity,
-                     {layers.begin, layers.end},
-                     static_cast<int32_t>(stage),
-                     order_.kv_tokens,
-                     order_.kv_type};
-    loading.push_back(std::async(std::launch::async, [&, stage, shard] {
-      return node_of(stage).Prepare(shard, [&](int64_t done, int64_t total) {
+    loading.push_back(std::async(std::launch::async, [&, stage] {
+      return node_of(stage).Prepare(ShardOf(stage), [&](int64_t done, int64_t total) {
         const std::lock_guard lock(progress_mutex);
         percent[stage] = total > 0 ? 100 * done / total : 0;
         std::string line = "loading:";
@@ -66,34 +63,62 @@ Status RemotePipeline::PrepareAll(const std::function<void(const std::string&)>&
       });
     }));
   }
-  Status first;
-  for (std::future<Status>& result : loading) {
-    Status status = result.get();
-    if (first.ok()) first = std::move(status);
+  std::optional<PipelineLoss> first;
+  for (size_t stage = 0; stage < stages; ++stage) {
+    const Status status = loading[stage].get();
+    if (!status.ok() && !first) first = PipelineLoss{status.error(), device_of(stage)};
   }
   return first;
 }
 
-Status RemotePipeline::WatchAll() {
-  for (const PlannedStage& stage : order_.plan.stages) {
-    NodeLink& node = *nodes_[static_cast<size_t>(stage.device)];
-    RETURN_IF_ERROR(
-        node.Watch(order_.epoch, [this, device = stage.device](Error error, bool direct) {
-          Lose(std::move(error), direct ? device : -1);
-        }));
+std::optional<PipelineLoss> RemotePipeline::Watch() {
+  for (size_t stage = 0; stage < order_.plan.stages.size(); ++stage) {
+    const int32_t device = device_of(stage);
+    const Status watched =
+        node_of(stage).Watch(order_.epoch, [this, device](WatchEnd end, Error error) {
+          const bool leaves = end == WatchEnd::kLeaves;
+          Lose({std::move(error), end == WatchEnd::kFailed ? -1 : device, leaves});
+        });
+    if (!watched.ok()) return PipelineLoss{watched.error(), device};
   }
   heartbeat_thread_ = std::thread([this] { HeartbeatThreadMain(); });
-  return OkStatus();
+  return std::nullopt;
 }
 
-Status RemotePipeline::LinkAll() {
-  const size_t stages = order_.plan.stages.size();
-  ASSIGN_OR_RETURN(results_, LinkClient::Dial(TargetOf(stages - 1), v1::LINK_ROLE_RESULTS));
-  for (size_t stage = stages - 1; stage > 0; --stage) {
-    RETURN_IF_ERROR(node_of(stage - 1).ConnectTo(TargetOf(stage)));
+std::optional<PipelineLoss> RemotePipeline::Link() {
+  const size_t last = order_.plan.stages.size() - 1;
+  Result<std::unique_ptr<LinkClient>> results =
+      LinkClient::Dial(TargetOf(last), v1::LINK_ROLE_RESULTS);
+  if (!results.ok()) return PipelineLoss{results.error(), device_of(last)};
+  results_ = std::move(*results);
+  for (size_t stage = last; stage > 0; --stage) {
+    // Where one cannot reach the other, it is not clear who is the cause.
+    const Status linked = node_of(stage - 1).ConnectTo(TargetOf(stage));
+    if (!linked.ok()) return PipelineLoss{linked.error()};
   }
-  ASSIGN_OR_RETURN(steps_, LinkClient::Dial(TargetOf(0), v1::LINK_ROLE_STEPS));
-  return OkStatus();
+  Result<std::unique_ptr<LinkClient>> steps = LinkClient::Dial(TargetOf(0), v1::LINK_ROLE_STEPS);
+  if (!steps.ok()) return PipelineLoss{steps.error(), device_of(0)};
+  steps_ = std::move(*steps);
+  return std::nullopt;
+}
+
+// Session 0 and step 0 are nobody's: the engine and the scheduler count from 1.
+std::optional<PipelineLoss> RemotePipeline::Verify(std::vector<int32_t>& answered) {
+  Step compute;
+  compute.epoch = order_.epoch;
+  compute.opens.push_back({SessionId{0}, 1, 1, SamplingParams{}});
+  compute.slices.push_back({SessionId{0}, 0, 1, Output::kSample, {0}});
+  Step close;
+  close.epoch = order_.epoch;
+  close.closes.push_back(SessionId{0});
+  for (const Step* step : {&compute, &close}) {
+    if (const Status sent = steps_->Send(*step); !sent.ok()) return PipelineLoss{sent.error()};
+    Result<StepResult> result = results_->Receive();
+    if (!result.ok()) return PipelineLoss{result.error()};
+    if (step == &close) continue;
+    for (const StageTiming& timing : result->timings) answered.push_back(timing.stage);
+  }
+  return std::nullopt;
 }
 
 void RemotePipeline::Start(PipelineListener& listener) {
@@ -102,7 +127,7 @@ void RemotePipeline::Start(PipelineListener& listener) {
 
 Status RemotePipeline::Submit(Step step) {
   Status sent = steps_->Send(step);
-  if (!sent.ok()) Lose(sent.error(), -1);
+  if (!sent.ok()) Lose({sent.error()});
   return sent;
 }
 
@@ -114,12 +139,12 @@ std::optional<PipelineLoss> RemotePipeline::WaitLost(int timeout_ms) {
   return lost_ ? lost_ : PipelineLoss{*reported_};
 }
 
-void RemotePipeline::Lose(Error error, int32_t node) {
+void RemotePipeline::Lose(PipelineLoss loss) {
   const std::lock_guard lock(mutex_);
-  if (node < 0) {
-    if (!reported_) reported_ = std::move(error);
+  if (loss.node < 0) {
+    if (!reported_) reported_ = std::move(loss.error);
   } else if (!lost_) {
-    lost_ = PipelineLoss{std::move(error), node};
+    lost_ = std::move(loss);
   }
   changed_.notify_all();
 }
@@ -127,6 +152,7 @@ void RemotePipeline::Lose(Error error, int32_t node) {
 void RemotePipeline::Cancel() {
   {
     const std::lock_guard lock(mutex_);
+    cancelled_ = true;
     if (!lost_) lost_ = PipelineLoss{Cancelled("the pipeline is being taken down")};
     changed_.notify_all();
   }
@@ -146,7 +172,7 @@ void RemotePipeline::ResultThreadMain(PipelineListener& listener) {
   while (true) {
     Result<StepResult> result = results_->Receive();
     if (!result.ok()) {
-      Lose(result.error(), -1);
+      Lose({result.error()});
       return;
     }
     listener.OnResult(std::move(*result));
@@ -155,19 +181,13 @@ void RemotePipeline::ResultThreadMain(PipelineListener& listener) {
 
 void RemotePipeline::HeartbeatThreadMain() {
   std::unique_lock lock(mutex_);
-  while (!lost_) {
+  while (!cancelled_) {
     lock.unlock();
     for (size_t stage = 0; stage < order_.plan.stages.size(); ++stage) {
-      NodeLink& node = node_of(stage);
-      node.SendHeartbeat();
-      const int64_t silent_ms = (clock_.NowNs() - node.last_heard_ns()) / kNsPerMs;
-      if (silent_ms > kSilenceMs) {
-        Lose(Unavailable(fmt::format("{} is gone: silent for {} ms", node.label(), silent_ms)),
-             order_.plan.stages[stage].device);
-      }
+      node_of(stage).SendHeartbeat();
     }
     lock.lock();
-    changed_.wait_for(lock, milliseconds(kHeartbeatMs), [this] { return lost_.has_value(); });
+    changed_.wait_for(lock, milliseconds(kHeartbeatMs), [this] { return cancelled_; });
   }
 }
 

@@ -1,7 +1,7 @@
 // A pipeline whose stages are nodes reached over gRPC: prepared, linked, watched, and given up as a
 // whole when any part of it fails.
 //
-// Thread rule: Build and the destructor from the thread that supervises it; Submit from the engine.
+// Thread rule: belongs to the thread that supervises it, but Submit, which is the engine's.
 #pragma once
 
 #include <condition_variable>
@@ -13,7 +13,6 @@
 #include <thread>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/result.h"
 #include "coordinator/pipeline.h"
 #include "coordinator/service/node_link.h"
@@ -26,58 +25,68 @@ struct PipelineOrder {
   Epoch epoch;
   std::string model_path;
   Sha256Digest model_identity{};
-  Plan plan;  // stage i runs on nodes[plan.stages[i].device]
+  Plan plan;                                    // stage i runs on nodes[plan.stages[i].device]
+  std::vector<std::vector<SpareStage>> spares;  // [nodes], or none
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
 };
 
 struct PipelineLoss {
   Error error;
-  int32_t node = -1;  // index of the node that is gone; -1: it is not clear that one is
+  int32_t node = -1;    // index of the node that is the cause; -1: it is not clear that one is
+  bool leaves = false;  // the node said that it goes, and computes still
 };
 
 class RemotePipeline final : public Pipeline {
  public:
-  // Loads every shard (in parallel), links the stages, and returns when every one has answered.
-  // `progress` gets a line to show. Errors name the node.
-  static Result<std::shared_ptr<RemotePipeline>> Build(
-      std::vector<std::unique_ptr<NodeLink>> nodes, const PipelineOrder& order, const Clock& clock,
-      const std::function<void(const std::string&)>& progress);
+  RemotePipeline(std::vector<std::unique_ptr<NodeLink>> nodes, const PipelineOrder& order)
+      : order_(order), nodes_(std::move(nodes)) {}
   ~RemotePipeline() override;
+
+  // The way to a pipeline that works, in this order, each called once. They block, and return what
+  // failed if something did: then nothing but the destructor may follow.
+
+  // Loads every shard, in parallel. `progress` gets a line to show.
+  std::optional<PipelineLoss> Prepare(const std::function<void(const std::string&)>& progress);
+  // Has every node say when it fails or goes; heartbeats begin.
+  std::optional<PipelineLoss> Watch();
+  std::optional<PipelineLoss> Link();
+  // Sends a token through all stages; `answered` gets the indices of those that computed it.
+  std::optional<PipelineLoss> Verify(std::vector<int32_t>& answered);
 
   // Begins to deliver results to `listener`, which outlives this.
   void Start(PipelineListener& listener);
   Status Submit(Step step) override;
 
-  // Makes a Submit that is blocked by a stage that reads no more, and all later ones, fail. Any
-  // thread.
+  // Makes what is blocked by a node, and all that follows, fail. Any thread.
   void Cancel();
+
+  std::string label(int32_t node) const { return nodes_[static_cast<size_t>(node)]->label(); }
+  // When the node last answered a heartbeat. REQUIRES that it has a stage, and Watch.
+  int64_t heard_ns(int32_t node) const {
+    return nodes_[static_cast<size_t>(node)]->last_heard_ns();
+  }
 
   // Blocks until the pipeline is lost, or for `timeout_ms`; nothing if it still works.
   std::optional<PipelineLoss> WaitLost(int timeout_ms);
 
  private:
-  RemotePipeline(std::vector<std::unique_ptr<NodeLink>> nodes, const PipelineOrder& order,
-                 const Clock& clock)
-      : order_(order), clock_(clock), nodes_(std::move(nodes)) {}
-
-  Status PrepareAll(const std::function<void(const std::string&)>& progress);
-  Status WatchAll();
-  Status LinkAll();
   NodeLink& node_of(size_t stage);
   LinkTarget TargetOf(size_t stage);
-  void Lose(Error error, int32_t node);
+  int32_t device_of(size_t stage) const { return order_.plan.stages[stage].device; }
+  ShardOrder ShardOf(size_t stage) const;
+  void Lose(PipelineLoss loss);
   void ResultThreadMain(PipelineListener& listener);
   void HeartbeatThreadMain();
 
   const PipelineOrder order_;
-  const Clock& clock_;
   std::vector<std::unique_ptr<NodeLink>> nodes_;
   std::unique_ptr<LinkClient> steps_;
   std::unique_ptr<LinkClient> results_;
 
-  std::mutex mutex_;  // guards the next three
+  std::mutex mutex_;  // guards the next four
   std::condition_variable changed_;
+  bool cancelled_ = false;
   std::optional<Error> reported_;     // something failed, which may have its cause elsewhere
   std::optional<PipelineLoss> lost_;  // a node is gone: the cause
 

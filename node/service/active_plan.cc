@@ -18,9 +18,6 @@ namespace {
 // Rows of logits are sent in messages of about this size, whatever the vocabulary.
 constexpr size_t kLogitsMessageBytes = 4 << 20;
 
-// A coordinator that plans anew closes its watch first; this long until that shows here.
-constexpr int kWatchEndMs = 1000;
-
 int64_t SteadyNowNs() { return SteadyClock().NowNs(); }
 
 template <typename T>
@@ -231,9 +228,17 @@ bool ActivePlan::ended() {
   return ended_;
 }
 
-bool ActivePlan::WaitUnwatched() {
+void ActivePlan::SayLeaving(const std::string& reason) {
+  const std::lock_guard lock(watch_mutex_);
+  if (watch_ == nullptr) return;
+  v1::NodeEvent event;
+  event.mutable_leaving()->set_reason(reason);
+  static_cast<void>(watch_->Write(event));
+}
+
+bool ActivePlan::WaitUnwatched(int timeout_ms) {
   std::unique_lock lock(watch_mutex_);
-  return unwatched_.wait_for(lock, std::chrono::milliseconds(kWatchEndMs),
+  return unwatched_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
                              [this] { return watch_ == nullptr; });
 }
 

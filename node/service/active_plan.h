@@ -51,8 +51,11 @@ class ActivePlan {
   bool ended();
   // Ends the plan: cancels every link. With a reason, the coordinator is told through Watch first.
   void End(const std::optional<Error>& reason);
-  // Blocks until no coordinator watches the plan, a second at most; false if one still does.
-  bool WaitUnwatched();
+  // Tells the coordinator that this node is to go, so that it plans without it. No effect where
+  // nobody watches.
+  void SayLeaving(const std::string& reason);
+  // Blocks until no coordinator watches the plan, `timeout_ms` at most; false if one still does.
+  bool WaitUnwatched(int timeout_ms);
   // After End: blocks until nobody computes with the stage, at most kCallTimeoutMs; false if
   // someone still does. A link that is stuck at a peer which reads no more may live on: it is done
   // with the stage.

@@ -30,8 +30,13 @@ namespace shoal {
 namespace {
 
 constexpr int kProgressMs = 200;
+// A coordinator that plans anew closes its watch first; this long until that shows here.
+constexpr int kWatchEndMs = 1000;
+// For a coordinator to plan without this node when it leaves.
+constexpr int kDrainMs = 10'000;
 constexpr int kMaxServerThreads = 64;
 constexpr int32_t kMaxLayers = 4096;
+constexpr int kMaxSpares = 64;
 constexpr int64_t kMaxKvTokens = int64_t{1} << 32;
 
 Status CheckBuild(uint32_t protocol_version, const std::string& build) {
@@ -40,6 +45,28 @@ Status CheckBuild(uint32_t protocol_version, const std::string& build) {
       fmt::format("the coordinator is '{}' with protocol {}, this node is '{}' with protocol {}: "
                   "both must be the same",
                   build, protocol_version, BuildId(), kProtocolVersion));
+}
+
+Status CheckLayers(int32_t begin, int32_t end) {
+  if (begin >= 0 && end > begin && end <= kMaxLayers) return OkStatus();
+  return InvalidArgument(fmt::format("layers [{}, {}) are not a range", begin, end));
+}
+
+// The same shard of other layers.
+Result<std::vector<ShardRequest>> SparesOf(const v1::PrepareRequest& request,
+                                           const ShardRequest& shard) {
+  if (request.spares_size() > kMaxSpares) {
+    return InvalidArgument(
+        fmt::format("{} spares, the limit is {}", request.spares_size(), kMaxSpares));
+  }
+  std::vector<ShardRequest> spares;
+  for (const v1::SpareStage& spare : request.spares()) {
+    RETURN_IF_ERROR(CheckLayers(spare.layer_begin(), spare.layer_end()));
+    spares.push_back(shard);
+    spares.back().layers = {spare.layer_begin(), spare.layer_end()};
+    spares.back().stage_index = spare.stage_index();
+  }
+  return spares;
 }
 
 // gRPC takes a Unix socket away from whoever listens on it, so that is looked at before.
@@ -90,6 +117,7 @@ grpc::Status NodeService::Describe(grpc::ServerContext* /*context*/,
   if (const Status build = CheckBuild(request->protocol_version(), request->build()); !build.ok()) {
     return ToGrpcStatus(build.error());
   }
+  if (const Status staying = CheckStaying(); !staying.ok()) return AsGrpc(staying);
   const std::lock_guard lock(prepare_mutex_);
   {
     const std::lock_guard plan_lock(mutex_);
@@ -113,8 +141,7 @@ grpc::Status NodeService::Describe(grpc::ServerContext* /*context*/,
 
 int64_t NodeService::OfferedMemoryBytes() {
   if (options_.memory_limit_bytes > 0) return options_.memory_limit_bytes;
-  const Stage* stage = shard_host_.stage();
-  return AvailableMemoryBytes() + (stage == nullptr ? 0 : stage->memory().weights_bytes);
+  return AvailableMemoryBytes() + shard_host_.weights_bytes();
 }
 
 bool NodeService::IsServing() {
@@ -192,11 +219,7 @@ Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request
   }
   std::copy(request.model_identity().begin(), request.model_identity().end(),
             shard.model_identity.begin());
-  if (request.layer_begin() < 0 || request.layer_end() <= request.layer_begin() ||
-      request.layer_end() > kMaxLayers) {
-    return InvalidArgument(
-        fmt::format("layers [{}, {}) are not a range", request.layer_begin(), request.layer_end()));
-  }
+  RETURN_IF_ERROR(CheckLayers(request.layer_begin(), request.layer_end()));
   if (request.kv_tokens() < 1 || request.kv_tokens() > kMaxKvTokens) {
     return InvalidArgument(
         fmt::format("kv_tokens {} is outside [1, {}]", request.kv_tokens(), kMaxKvTokens));
@@ -225,7 +248,7 @@ Status NodeService::Replace(Epoch epoch) {
     const std::lock_guard lock(mutex_);
     old = plan_;
   }
-  if (old != nullptr && !old->WaitUnwatched()) {
+  if (old != nullptr && !old->WaitUnwatched(kWatchEndMs)) {
     return FailedPrecondition("this node is serving another coordinator");
   }
   {
@@ -248,15 +271,21 @@ Status NodeService::Replace(Epoch epoch) {
 
 grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::PrepareRequest* request,
                                   grpc::ServerWriter<v1::PrepareProgress>* writer) {
+  if (const Status staying = CheckStaying(); !staying.ok()) return AsGrpc(staying);
   const Result<ShardRequest> shard = CheckPrepare(*request);
   if (!shard.ok()) return ToGrpcStatus(shard.error());
+  const Result<std::vector<ShardRequest>> spares = SparesOf(*request, *shard);
+  if (!spares.ok()) return ToGrpcStatus(spares.error());
   const Epoch epoch{request->epoch()};
   const std::lock_guard lock(prepare_mutex_);
   if (const Status replaced = Replace(epoch); !replaced.ok()) return AsGrpc(replaced);
 
   LoadProgress progress;
-  std::future<Status> loading =
-      std::async(std::launch::async, [&] { return shard_host_.Load(*shard, &progress); });
+  std::future<Status> loading = std::async(std::launch::async, [&]() -> Status {
+    RETURN_IF_ERROR(shard_host_.Load(*shard, &progress));
+    if (!spares->empty()) shard_host_.HoldSpares(*spares);
+    return OkStatus();
+  });
   v1::PrepareProgress message;
   while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
     message.set_bytes_done(progress.bytes_done);
@@ -331,6 +360,31 @@ grpc::Status NodeService::Link(grpc::ServerContext* context, LinkServerStream* s
   }
 }
 
+Status NodeService::CheckStaying() {
+  const std::lock_guard lock(mutex_);
+  if (leaving_.empty()) return OkStatus();
+  return Unavailable("this node leaves: " + leaving_);
+}
+
+void NodeService::Drain(const std::string& reason) {
+  std::shared_ptr<ActivePlan> plan;
+  {
+    const std::lock_guard lock(mutex_);
+    leaving_ = reason;
+    plan = plan_;
+  }
+  if (plan == nullptr || plan->ended()) return;
+  plan->SayLeaving(reason);
+  if (!plan->WaitUnwatched(kDrainMs)) {
+    spdlog::warn("the coordinator still uses this node after {} ms", kDrainMs);
+  }
+}
+
+void NodeService::Stay() {
+  const std::lock_guard lock(mutex_);
+  leaving_.clear();
+}
+
 void NodeService::Shutdown() {
   const std::lock_guard lock(mutex_);
   if (plan_ != nullptr) plan_->End(std::nullopt);
@@ -366,6 +420,10 @@ Result<std::unique_ptr<NodeServer>> NodeServer::Start(const NodeOptions& options
   if (!options.listen.is_unix()) node->address_.port = static_cast<uint16_t>(port);
   return node;
 }
+
+void NodeServer::Drain(const std::string& reason) { service_->Drain(reason); }
+
+void NodeServer::Stay() { service_->Stay(); }
 
 NodeServer::~NodeServer() {
   if (service_ != nullptr) service_->Shutdown();

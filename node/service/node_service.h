@@ -48,6 +48,10 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   grpc::Status Link(grpc::ServerContext* context, LinkServerStream* stream) override;
   grpc::Status Probe(grpc::ServerContext* context, ProbeServerStream* stream) override;
 
+  // See NodeServer.
+  void Drain(const std::string& reason);
+  void Stay();
+
   // Ends the plan, if there is one, so that blocked handlers return.
   void Shutdown();
 
@@ -56,6 +60,7 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   Status Replace(Epoch epoch);  // ends the current plan and waits until its stage is free
   Result<std::shared_ptr<ActivePlan>> Find(Epoch epoch);
   bool IsServing();
+  Status CheckStaying();         // error: the node leaves
   int64_t OfferedMemoryBytes();  // REQUIRES prepare_mutex_ to be held
 
   const NodeOptions options_;
@@ -66,7 +71,8 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   std::mutex prepare_mutex_;  // one Prepare or measurement at a time; guards the next two
   double weight_bytes_per_s_ = 0;
 
-  std::mutex mutex_;  // guards the two below
+  std::mutex mutex_;     // guards the three below
+  std::string leaving_;  // why; empty: it stays
   Epoch highest_epoch_;
   // Shared with the handlers that serve its links.
   std::shared_ptr<ActivePlan> plan_;
@@ -82,6 +88,12 @@ class NodeServer {
 
   // With the port that was bound.
   const Address& address() const { return address_; }
+
+  // Takes no further plan and has the coordinator plan without this node, because of `reason`.
+  // Blocks until it does, 10 s at most. Any thread.
+  void Drain(const std::string& reason);
+  // Takes plans again.
+  void Stay();
 
  private:
   NodeServer() = default;

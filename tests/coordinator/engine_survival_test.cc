@@ -14,46 +14,12 @@
 
 #include "coordinator/engine.h"
 #include "tests/coordinator/engine_recorder.h"
+#include "tests/coordinator/mini_model.h"
 
 namespace shoal {
 namespace {
 
-// What the stages of one pipeline know.
-class MiniModel {
- public:
-  StepResult Run(const Step& step) {
-    for (const SessionId id : step.closes) sessions_.erase(id);
-    for (const SessionOpen& open : step.opens) sessions_[open.session] = {open, {}};
-    StepResult result = Answer(step, 0);
-    size_t sampled = 0;
-    for (const Slice& slice : step.slices) {
-      Session& session = sessions_.at(slice.session);  // a stage refuses one that is not open
-      EXPECT_EQ(slice.position, static_cast<int32_t>(session.tokens.size()));
-      session.tokens.insert(session.tokens.end(), slice.tokens.begin(), slice.tokens.end());
-      if (slice.output == Output::kSample) result.tokens[sampled++].token = Next(session);
-    }
-    return result;
-  }
-
- private:
-  struct Session {
-    SessionOpen open;
-    std::vector<int32_t> tokens;
-  };
-  static int32_t Next(const Session& session) {
-    uint64_t hash =
-        session.open.sampling.seed * 31 + static_cast<uint64_t>(session.open.prompt_tokens);
-    for (const int32_t token : session.tokens) hash = hash * 6364136223846793005U + token + 1;
-    return static_cast<int32_t>(hash >> 40) % 40;  // kEndId now and then
-  }
-  std::map<SessionId, Session> sessions_;
-};
-
-struct Asked {
-  int32_t prompt_tokens = 1;
-  int32_t max_tokens = 1;
-  uint64_t seed = 0;
-};
+using Asked = MiniModel::Asked;
 
 class World {
  public:
@@ -89,14 +55,6 @@ class World {
   uint64_t epoch_ = 0;
 };
 
-std::vector<int32_t> TokensOf(const Asked& asked) {
-  World world;
-  const auto sink = world.Start(asked);
-  while (world.Answer()) {
-  }
-  return sink->tokens;
-}
-
 RC_GTEST_PROP(EngineSurvivalProperty, LossesDoNotChangeTheTokens, ()) {
   World world;
   std::vector<std::pair<Asked, std::shared_ptr<RecordingSink>>> all;
@@ -120,7 +78,7 @@ RC_GTEST_PROP(EngineSurvivalProperty, LossesDoNotChangeTheTokens, ()) {
     RC_ASSERT(sink->finishes == 1);
     RC_ASSERT(sink->calls_after_end == 0);
     RC_ASSERT(!sink->error.has_value());
-    RC_ASSERT(sink->tokens == TokensOf(asked));
+    RC_ASSERT(sink->tokens == MiniModel::TokensOf(asked));
     RC_ASSERT(sink->stats.answer_tokens == static_cast<int32_t>(sink->tokens.size()));
   }
   const EngineStatus status = world.engine.status();
@@ -182,6 +140,33 @@ TEST(EngineSurvival, ARequestThatNoLongerFitsEndsWithAnError) {
   EXPECT_THAT(large->error->message, ::testing::HasSubstr("32"));
   EXPECT_EQ(small->finishes, 0);
   EXPECT_EQ(second->steps.size(), 1U);
+}
+
+TEST(EngineSurvival, WhoWaitsForMemoryForTooLongIsToldSo) {
+  FakeClock clock;
+  Engine engine(SmallOptions(), clock, 5 * kNsPerS);
+  const auto pipeline = std::make_shared<RecordingPipeline>();
+  engine.Attach(pipeline, {Epoch{1}, 1, 160, true});
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (int i = 0; i < 3; ++i) {  // two may run
+    sinks.push_back(std::make_shared<RecordingSink>());
+    ASSERT_TRUE(engine.Start(Request(4, 20, sinks.back())).ok());
+  }
+  const auto answer = [&] {
+    const Step step = std::move(pipeline->steps.front());
+    pipeline->steps.pop_front();
+    engine.OnResult(Answer(step, 7));
+  };
+  clock.AdvanceNs(5 * kNsPerS);
+  answer();
+  EXPECT_EQ(sinks[2]->finishes, 0);
+  clock.AdvanceNs(kNsPerS);
+  answer();
+  EXPECT_EQ(sinks[2]->finishes, 1);
+  ASSERT_TRUE(sinks[2]->error.has_value());
+  EXPECT_EQ(sinks[2]->error->code, ErrorCode::kUnavailable);
+  EXPECT_THAT(sinks[2]->error->message, ::testing::HasSubstr("waited 5 s"));
+  EXPECT_EQ(sinks[0]->finishes + sinks[1]->finishes, 0);
 }
 
 // Rows that were reported must not be reported twice.

@@ -10,10 +10,10 @@
 
 namespace shoal {
 
-class Membership {
+class DeviceChurn {
  public:
   // `options` outlive this.
-  explicit Membership(const SimulationOptions& options);
+  explicit DeviceChurn(const SimulationOptions& options);
 
   // Events known at the beginning: those given, and each device's first failure.
   std::vector<ChurnEvent> First();

@@ -97,7 +97,7 @@ class SimulationRun {
   Scheduler scheduler_;
   RequestSource source_;
   RequestLog log_;
-  Membership membership_;
+  DeviceChurn membership_;
   HeldWeights held_;
   Disturbances disturbances_;
   Usage usage_;

@@ -1,0 +1,40 @@
+// What a coordinator remembers of the last plan that served, so that the next start serves it again
+// at once: the model, the nodes, and where the layers were. One file of JSON in the state folder.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "partitioner/plan.h"
+
+namespace shoal {
+
+struct MeshState {
+  struct Node {
+    std::string name;
+    std::string address;
+  };
+  static constexpr int32_t kMaxNodes = 4096;
+  static constexpr int32_t kMaxLayers = 4096;
+  static constexpr int64_t kMaxBytes = 4 << 20;  // of the file
+
+  std::string model_path;
+  std::string model_identity;  // as ToHex writes it
+  uint64_t epoch = 0;
+  std::vector<Node> nodes;
+  std::vector<Placement> stages;  // devices are indices of nodes; cover the model's layers in order
+};
+
+std::string MeshStateToJson(const MeshState& state);
+// Errors (kDataLoss): what is no such state, with what is wrong.
+Result<MeshState> MeshStateFromJson(std::string_view text);
+
+// The file in the state folder. Errors: those of ReadFileUpTo (kNotFound: none yet) and of
+// MeshStateFromJson, with the path.
+Result<MeshState> ReadMeshState(const std::string& state_folder);
+Status WriteMeshState(const std::string& state_folder, const MeshState& state);
+
+}  // namespace shoal

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Proves what happens when processes come and go as they should: a node that is told to end hands over
+first; a coordinator that was killed serves again with what it remembers; whoever waits for too long is
+told to come again.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import time
+
+from shoal_process import (
+    ShoalTestCase,
+    Server,
+    chat,
+    events,
+    read_text,
+    real_model,
+    run_tests,
+    text_of,
+    wait_for,
+)
+
+# An answer that does not end by itself (the end tokens are 0 and 2), drawn rather than greedy.
+ANSWER = {"max_tokens": 120, "logit_bias": {"0": -100, "2": -100}, "temperature": 0.9, "seed": 11}
+STORY = "Tell me a long story."
+
+
+class Leaving(ShoalTestCase):
+    def setUp(self):
+        super().setUp()
+        started = [self.start_node("--model", real_model(), "--name", f"n{i}") for i in range(3)]
+        self.nodes = [node for node, _ in started]
+        addresses = [part for _, address in started for part in ("--node", address)]
+        self.server = self.start_server(real_model(), *addresses, "--plan", "spread", "-c", 1024)
+
+    def test_a_node_that_is_told_to_end_hands_over(self):
+        expected = "".join(map(text_of, events(self.server.stream(STORY, **ANSWER))))
+        for left, node in zip((2, 1), self.nodes):
+            text, told = "", None
+            last, gap_s = time.monotonic(), 0.0
+            for event in events(self.server.stream(STORY, **ANSWER)):
+                text += text_of(event)
+                now = time.monotonic()
+                gap_s, last = max(gap_s, now - last), now
+                if told is None and len(text) > 100:
+                    told = now
+                    node.send(signal.SIGTERM)
+            self.assertEqual(text, expected)
+            self.assertEqual(node.wait(), 0)
+            print(f"longest gap {gap_s:.2f} s, {left} nodes left")
+            self.assertIn("leaves: it is being stopped", self.server.process.errors())
+            self.assertIn(f"{left} stages ready", self.server.process.errors())
+        self.assertNotIn("silent", self.server.process.errors())
+
+    def test_a_second_signal_ends_it_at_once(self):
+        """Nobody answers the leaving node: its coordinator is stopped."""
+        self.server.process.send(signal.SIGSTOP)
+        self.nodes[0].send(signal.SIGTERM)
+        wait_for(lambda: "shutting down" in self.nodes[0].errors(), "it has heard the first one")
+        self.nodes[0].send(signal.SIGTERM)
+        self.assertEqual(self.nodes[0].wait(5), 128 + signal.SIGTERM)
+        self.server.process.send(signal.SIGCONT)
+
+
+class Restart(ShoalTestCase):
+    def plan(self):
+        with open(os.path.join(self.folder, "state", "mesh.json"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def test_a_killed_coordinator_serves_again_with_what_it_remembers(self):
+        started = [self.start_node("--model", real_model(), "--name", f"n{i}") for i in range(2)]
+        addresses = [part for _, address in started for part in ("--node", address)]
+        server = self.start_server(real_model(), *addresses, "--split", "20,10", "-c", 1024)
+        expected = server.ask("Say hello.")
+        before = self.plan()
+        stream = events(server.stream(STORY, **ANSWER))
+        read_text(stream, 4)
+        began = time.monotonic()
+        server.process.send(signal.SIGKILL)
+        server.process.wait()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            self.assertNotIn("[DONE]", list(stream), "as if the answer were whole")
+        again = Server(self, self.start_shoal("serve", "-c", 1024, "--listen", "127.0.0.1:0"))
+        print(f"serves again {time.monotonic() - began:.2f} s after the kill")
+        self.assertEqual(again.ask("Say hello."), expected)
+        after = self.plan()
+        self.assertEqual(after["stages"], before["stages"])
+        self.assertGreater(after["epoch"], before["epoch"])
+
+    def test_a_state_that_makes_no_sense_is_not_taken_up(self):
+        state = os.path.join(self.folder, "state")
+        os.mkdir(state, 0o700)
+        with open(os.path.join(state, "mesh.json"), "w", encoding="utf-8") as file:
+            file.write('{"version": 1, "nodes": 3}')
+        self.assert_refused("serve", says=["MODEL", "mesh.json", "not the state of a mesh"])
+
+
+class Queue(ShoalTestCase):
+    def test_who_waits_for_too_long_is_told_to_come_again(self):
+        server = self.start_server(real_model(), "--sessions", 1, "-c", 1024, "--queue-timeout", 1)
+        first = server.stream(STORY, **{**ANSWER, "max_tokens": 900})
+        response = server.open("/v1/chat/completions", chat("Say hello."))
+        self.assertEqual(response.status, 503)
+        self.assertTrue(response.getheader("Retry-After"))
+        self.assertIn("waited 1 s for memory", json.loads(response.read())["error"]["message"])
+        first.close()
+        first.connection.close()
+        wait_for(lambda: server.running() == 0, "the session is free again")
+        self.assertTrue(server.ask("Say hello."))
+
+
+if __name__ == "__main__":
+    run_tests()
