@@ -26,15 +26,31 @@ Status ShardHost::OpenFile(const ShardRequest& request) {
   return OkStatus();
 }
 
-Status ShardHost::Load(const ShardRequest& request, LoadProgress* progress) {
-  RETURN_IF_ERROR(OpenFile(request));
-  const bool same = stage_ != nullptr && loaded_.layers == request.layers &&
-                    loaded_.kv_tokens == request.kv_tokens && loaded_.kv_type == request.kv_type &&
-                    loaded_.stage_index == request.stage_index;
-  if (same) {
+Status ShardHost::OpenModel(const ShardRequest& request, const OpenStored& open_stored) {
+  if (!request.model_path.empty()) {
+    const Status opened = OpenFile(request);
+    const bool elsewhere = !opened.ok() && opened.error().code == ErrorCode::kNotFound;
+    if (!elsewhere || open_stored == nullptr) return opened;
+  }
+  stage_.reset();
+  ASSIGN_OR_RETURN(GgufFile file, open_stored());
+  file_ = std::make_shared<const GgufFile>(std::move(file));
+  return OkStatus();
+}
+
+bool ShardHost::Holds(const ShardRequest& request) const {
+  return stage_ != nullptr && loaded_.model_identity == request.model_identity &&
+         loaded_.layers == request.layers && loaded_.kv_tokens == request.kv_tokens &&
+         loaded_.kv_type == request.kv_type && loaded_.stage_index == request.stage_index;
+}
+
+Status ShardHost::Load(const ShardRequest& request, const OpenStored& open_stored,
+                       LoadProgress* progress) {
+  if (Holds(request)) {
     stage_->CloseAll();
     return OkStatus();
   }
+  RETURN_IF_ERROR(OpenModel(request, open_stored));
   stage_.reset();
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file_));
   StageOptions options;

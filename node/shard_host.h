@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,13 +21,17 @@
 namespace shoal {
 
 struct ShardRequest {
-  std::string model_path;
+  std::string model_path;         // empty: from the store
   Sha256Digest model_identity{};  // ModelIdentity of the file
   LayerRange layers;
   int32_t stage_index = 0;
   int64_t kv_tokens = 0;                  // of all sessions together
   TensorType kv_type = TensorType::kF16;  // REQUIRES IsKvType
 };
+
+// Opens the model as the chunk store holds it, which may take as long as its bytes take to come
+// over the network.
+using OpenStored = std::function<Result<GgufFile>()>;
 
 class ShardHost {
  public:
@@ -35,24 +40,27 @@ class ShardHost {
   ShardHost(const kernels::KernelTable& kernels, ThreadPool& pool, std::string cache_folder)
       : kernels_(kernels), pool_(pool), cache_folder_(std::move(cache_folder)) {}
 
-  // Makes stage() hold the request's layers, without sessions. Errors: those of GgufFile::Open,
-  // ReadModelConfig and Stage::Load; kFailedPrecondition if the file is not the model that is asked
-  // for (both identities named); kResourceExhausted if memory does not suffice. No stage after an
-  // error.
-  Status Load(const ShardRequest& request, LoadProgress* progress);
+  // Makes stage() hold the request's layers, without sessions. `open_stored` (none: there is no
+  // store) serves a request without a path, or whose file is not here. Errors: its own, those of
+  // GgufFile::Open, ReadModelConfig and Stage::Load; kFailedPrecondition if the file is not the
+  // model that is asked for (both identities named); kResourceExhausted if memory does not suffice.
+  // No stage after an error.
+  Status Load(const ShardRequest& request, const OpenStored& open_stored, LoadProgress* progress);
   // Null before Load and after Unload.
   Stage* stage() { return stage_.get(); }
   void Unload() { stage_.reset(); }
 
  private:
+  Status OpenModel(const ShardRequest& request, const OpenStored& open_stored);
   Status OpenFile(const ShardRequest& request);
+  bool Holds(const ShardRequest& request) const;
 
   const kernels::KernelTable& kernels_;
   ThreadPool& pool_;
   const std::string cache_folder_;
   std::shared_ptr<const GgufFile> file_;  // shared with the stage
-  Sha256Digest identity_{};
-  ShardRequest loaded_;  // what stage_ holds
+  Sha256Digest identity_{};               // of file_, if it is a file
+  ShardRequest loaded_;                   // what stage_ holds
   std::unique_ptr<Stage> stage_;
 };
 

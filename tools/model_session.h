@@ -32,6 +32,7 @@ struct SessionOptions {
   int32_t sessions = 1;            // that may hold a full context at once
   int32_t prefill_chunk = 0;       // 0: a default that suits the pipeline
   TensorType kv_type = TensorType::kF16;  // of keys and values
+  int64_t max_upload_mbit = 0;            // of weights, to nodes; 0: unlimited
   std::string log_level = "warn";
 
   static constexpr int32_t kDefaultContext = 8192;

@@ -261,6 +261,7 @@ Result<std::shared_ptr<RemotePipeline>> Mesh::BringUp() {
   order.model_identity = options_.model_identity;
   order.kv_tokens = options_.kv_tokens;
   order.kv_type = options_.kv_type;
+  order.weights = options_.weights;
   ASSIGN_OR_RETURN(order.plan, ChoosePlan(asked));
   Publish(order.plan, asked);
   std::vector<std::unique_ptr<NodeLink>> links;
@@ -301,9 +302,9 @@ Status Mesh::Measure() {
   return OkStatus();
 }
 
-// The devices are `asked`, whose nodes ascend. Nodes that share a machine share its memory, where no
-// user has limited theirs; unless they were measured one by one, they count as equals, so that noise
-// does not tilt the split.
+// The devices are `asked`, whose nodes ascend. Nodes that share a machine share its memory, where
+// no user has limited theirs; unless they were measured one by one, they count as equals, so that
+// noise does not tilt the split.
 Result<PlanProblem> Mesh::Problem(const AskedNodes& asked) const {
   std::map<std::string, int> on_host;
   std::map<std::string, double> best_speed;

@@ -38,6 +38,7 @@ struct MeshOptions {
   Workload workload;      // to plan for; kv_tokens is the one below
   int64_t kv_tokens = 0;  // that all sessions together may hold
   TensorType kv_type = TensorType::kF16;
+  WeightsOffer weights;  // for nodes that have no file of the model
 };
 
 class Mesh {

@@ -13,11 +13,13 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/sha256.h"
 #include "coordinator/model_shape.h"
+#include "coordinator/service/weights_supply.h"
 #include "model/gguf/tensor_type.h"
 #include "model/step/step.h"
 #include "net/address.h"
@@ -37,7 +39,8 @@ struct NodeDescription {
   std::string isa;
   int32_t threads = 0;
   int64_t memory_bytes = 0;
-  bool memory_limited = false;  // by its user; else it shares its machine's memory with others there
+  bool memory_limited =
+      false;  // by its user; else it shares its machine's memory with others there
   double weight_bytes_per_s = 0;
   std::string host_id;
   uint64_t instance = 0;
@@ -51,6 +54,23 @@ struct ShardOrder {
   int32_t stage_index = 0;
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
+  // For a node that has no file of the model: what it may get from here, and from others.
+  WeightsOffer weights;
+  struct Peer {
+    MeshNode node;
+    int32_t member = 0;
+    LayerRange layers;  // that it loads under the same epoch; none if empty
+  };
+  int32_t member = 0;
+  std::vector<Peer> peers;
+};
+
+// How far a node is with a shard, in bytes: first what has to be fetched, then all of it is loaded.
+struct ShardProgress {
+  int64_t fetched = 0;
+  int64_t to_fetch = 0;
+  int64_t loaded = 0;
+  int64_t to_load = 0;
 };
 
 class NodeLink {
@@ -75,8 +95,9 @@ class NodeLink {
                                 const std::function<void(int32_t, int32_t)>& progress);
   // Has the node dial another one and measure the link. Changes nothing.
   Result<LinkMeasurement> ProbeLinkTo(const ProbeTarget& target);
-  // Blocks until the shard is loaded; `progress(done, total)` is called several times a second.
-  Status Prepare(const ShardOrder& order, const std::function<void(int64_t, int64_t)>& progress);
+  // Blocks until the shard is loaded; `progress` is called several times a second.
+  Status Prepare(const ShardOrder& order,
+                 const std::function<void(const ShardProgress&)>& progress);
   Status ConnectTo(const LinkTarget& next);
 
   // Starts the watch. `on_gone(error, direct)` is called once, on a thread of the link's own, when

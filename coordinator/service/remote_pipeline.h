@@ -29,6 +29,7 @@ struct PipelineOrder {
   Plan plan;  // stage i runs on nodes[plan.stages[i].device]
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
+  WeightsOffer weights;
 };
 
 struct PipelineLoss {
@@ -64,6 +65,7 @@ class RemotePipeline final : public Pipeline {
   Status PrepareAll(const std::function<void(const std::string&)>& progress);
   Status WatchAll();
   Status LinkAll();
+  ShardOrder OrderOf(size_t stage) const;
   NodeLink& node_of(size_t stage);
   LinkTarget TargetOf(size_t stage);
   void Lose(Error error, int32_t node);
