@@ -64,8 +64,9 @@ RC_GTEST_PROP(ChunkStoreProperty, GivesBackWhatWasPutOrNothing, ()) {
     damaged.erase(i);
     checked.erase(i);
   };
-  const auto steps = *rc::gen::container<std::vector<std::pair<int, int>>>(
-      rc::gen::pair(rc::gen::inRange(0, 6), rc::gen::inRange(0, kChunks)));
+  const auto steps =
+      *rc::gen::resize(40, rc::gen::container<std::vector<std::pair<int, int>>>(rc::gen::pair(
+                               rc::gen::inRange(0, 6), rc::gen::inRange(0, kChunks))));
   for (const auto& [what, i] : steps) {
     const std::string text = ChunkText(i);
     const Sha256Digest digest = Sha256Of(text);
