@@ -41,7 +41,7 @@ Status WriteAll(int fd, const std::string& path, std::string_view bytes) {
     if (written < 0) return SystemError(path, errno);
     bytes.remove_prefix(static_cast<size_t>(written));
   }
-  return ::fsync(fd) == 0 ? OkStatus() : Status(SystemError(path, errno));
+  return OkStatus();
 }
 
 // The rename itself is on the disk once the folder is.
@@ -53,17 +53,19 @@ Status SyncFolderOf(const std::string& path) {
   return OkStatus();
 }
 
-Status WriteNewFile(const std::string& path, std::string_view bytes) {
+Status WriteNewFile(const std::string& path, std::string_view bytes, Durability durability) {
   const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (file.get() < 0) return SystemError(path, errno);
-  return WriteAll(file.get(), path, bytes);
+  RETURN_IF_ERROR(WriteAll(file.get(), path, bytes));
+  const bool flushed = durability == Durability::kNotFlushed || ::fsync(file.get()) == 0;
+  return flushed ? OkStatus() : Status(SystemError(path, errno));
 }
 
 }  // namespace
 
-Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
-  const std::string draft = fmt::format("{}.{}.tmp", path, ::getpid());
-  Status written = WriteNewFile(draft, bytes);
+Status WriteFileAtomically(const std::string& path, std::string_view bytes, Durability durability) {
+  const std::string draft = fmt::format("{}.{}.tmp", path, ::gettid());
+  Status written = WriteNewFile(draft, bytes, durability);
   if (written.ok() && std::rename(draft.c_str(), path.c_str()) != 0) {
     written = SystemError(path, errno);
   }
@@ -71,7 +73,7 @@ Status WriteFileAtomically(const std::string& path, std::string_view bytes) {
     ::unlink(draft.c_str());
     return written;
   }
-  return SyncFolderOf(path);
+  return durability == Durability::kFlushed ? SyncFolderOf(path) : OkStatus();
 }
 
 Result<std::string> ReadFileUpTo(const std::string& path, int64_t max_bytes) {

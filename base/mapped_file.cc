@@ -1,10 +1,12 @@
 #include "base/mapped_file.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -71,16 +73,72 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 MappedFile::~MappedFile() { Unmap(); }
 
-void MappedFile::Release(std::span<const std::byte> part) const {
+void MappedFile::Unmap() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  bytes_ = {};
+}
+
+namespace {
+
+// Maps the file at `path`, which has to have `bytes`, over the reserved memory at `address`.
+Status MapAt(const std::string& path, size_t bytes, void* address) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return OsError(path, "cannot open");
+  struct stat info {};
+  Status status;
+  if (::fstat(fd, &info) != 0) {
+    status = OsError(path, "cannot stat");
+  } else if (!S_ISREG(info.st_mode) || info.st_size != static_cast<off_t>(bytes)) {
+    status = DataLoss(
+        fmt::format("{}: expected a file of {} bytes, it has {}", path, bytes, info.st_size));
+  } else if (::mmap(address, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    status = OsError(path, "cannot map");
+  }
+  ::close(fd);
+  return status;
+}
+
+}  // namespace
+
+Result<MappedSequence> MappedSequence::Open(std::span<const std::string> paths, int64_t piece_bytes,
+                                            int64_t bytes) {
+  const auto piece = static_cast<size_t>(piece_bytes);
+  const auto size = static_cast<size_t>(bytes);
+  CHECK(size > 0 && paths.size() == (size + piece - 1) / piece, "as many files as pieces");
+  void* start =
+      ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (start == MAP_FAILED) return OsError(paths[0], "no address space");
+  auto* address = static_cast<std::byte*>(start);
+  MappedSequence sequence({address, size});
+  for (size_t i = 0; i < paths.size(); ++i) {
+    RETURN_IF_ERROR(MapAt(paths[i], std::min(piece, size - i * piece), address + i * piece));
+  }
+  return sequence;
+}
+
+MappedSequence::MappedSequence(MappedSequence&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedSequence& MappedSequence::operator=(MappedSequence&& other) noexcept {
+  if (this != &other) {
+    Unmap();
+    bytes_ = std::exchange(other.bytes_, {});
+  }
+  return *this;
+}
+
+MappedSequence::~MappedSequence() { Unmap(); }
+
+void MappedSequence::Unmap() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  bytes_ = {};
+}
+
+void ReleasePages(std::span<const std::byte> part) {
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
   const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
   if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-}
-
-void MappedFile::Unmap() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
-  bytes_ = {};
 }
 
 }  // namespace shoal

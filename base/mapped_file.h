@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -34,10 +35,6 @@ class MappedFile {
   const std::string& path() const { return path_; }
   const FileStamp& stamp() const { return stamp_; }  // as it was when it was opened
 
-  // Lets the kernel drop the resident pages that lie wholly in `part` (a part of bytes()); they are
-  // read again from the file when touched. A hint: nothing fails.
-  void Release(std::span<const std::byte> part) const;
-
  private:
   MappedFile(std::string path, const FileStamp& stamp, std::span<const std::byte> bytes)
       : path_(std::move(path)), stamp_(stamp), bytes_(bytes) {}
@@ -47,5 +44,31 @@ class MappedFile {
   FileStamp stamp_;
   std::span<const std::byte> bytes_;
 };
+
+// Several files, mapped one after the other so that they read as one. The same rule holds for
+// each: it must not be cut short.
+class MappedSequence {
+ public:
+  // `bytes` in all: every file but the last has `piece_bytes`, a multiple of the page size. Errors:
+  // a file that cannot be mapped, or has another size (both named).
+  static Result<MappedSequence> Open(std::span<const std::string> paths, int64_t piece_bytes,
+                                     int64_t bytes);
+
+  MappedSequence(MappedSequence&& other) noexcept;
+  MappedSequence& operator=(MappedSequence&& other) noexcept;
+  ~MappedSequence();
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  explicit MappedSequence(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  void Unmap();
+
+  std::span<const std::byte> bytes_;
+};
+
+// Lets the kernel drop the resident pages that lie wholly in `part`, which is part of a mapped file
+// or sequence; they are read again from the file when touched. A hint: nothing fails.
+void ReleasePages(std::span<const std::byte> part);
 
 }  // namespace shoal

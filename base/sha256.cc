@@ -34,6 +34,8 @@ Sha256Digest Sha256Of(std::span<const std::byte> bytes) {
   return hash.Finish();
 }
 
+Sha256Digest Sha256Of(std::string_view text) { return Sha256Of(std::as_bytes(std::span(text))); }
+
 std::string ToHex(const Sha256Digest& digest) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string hex;
@@ -43,6 +45,19 @@ std::string ToHex(const Sha256Digest& digest) {
     hex.push_back(kDigits[byte & 15]);
   }
   return hex;
+}
+
+std::optional<Sha256Digest> Sha256FromHex(std::string_view hex) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  Sha256Digest digest;
+  if (hex.size() != 2 * digest.size()) return std::nullopt;
+  for (size_t i = 0; i < digest.size(); ++i) {
+    const size_t high = kDigits.find(hex[2 * i]);
+    const size_t low = kDigits.find(hex[2 * i + 1]);
+    if (high == std::string_view::npos || low == std::string_view::npos) return std::nullopt;
+    digest[i] = static_cast<uint8_t>(high << 4 | low);
+  }
+  return digest;
 }
 
 }  // namespace shoal

@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace shoal {
 
@@ -30,7 +32,12 @@ class Sha256 {
 
 Sha256Digest Sha256Of(std::span<const std::byte> bytes);
 
+// The same of a text's bytes.
+Sha256Digest Sha256Of(std::string_view text);
+
 // 64 lower-case hexadecimal digits.
 std::string ToHex(const Sha256Digest& digest);
+// The digest of which `hex` is ToHex; nothing for any other text.
+std::optional<Sha256Digest> Sha256FromHex(std::string_view hex);
 
 }  // namespace shoal

@@ -14,6 +14,8 @@ if(SHOAL_WITH_GRPC)
   find_package(Protobuf REQUIRED)
   pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++)
   find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+  pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+  pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 endif()
 
 if(SHOAL_TESTS)

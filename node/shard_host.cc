@@ -16,8 +16,8 @@ namespace {
 constexpr double kSpareMargin = 1.2;  // of a spare's weights that must be free, so that KV may grow
 
 bool IsSame(const ShardRequest& a, const ShardRequest& b) {
-  return a.layers == b.layers && a.kv_tokens == b.kv_tokens && a.kv_type == b.kv_type &&
-         a.stage_index == b.stage_index;
+  return a.model_identity == b.model_identity && a.layers == b.layers &&
+         a.kv_tokens == b.kv_tokens && a.kv_type == b.kv_type && a.stage_index == b.stage_index;
 }
 
 }  // namespace
@@ -40,8 +40,22 @@ Status ShardHost::OpenFile(const ShardRequest& request) {
   return OkStatus();
 }
 
-Status ShardHost::Load(const ShardRequest& request, LoadProgress* progress) {
-  RETURN_IF_ERROR(OpenFile(request));
+Status ShardHost::OpenModel(const ShardRequest& request, const OpenStored& open_stored) {
+  if (!request.model_path.empty()) {
+    is_stored_ = false;
+    const Status opened = OpenFile(request);
+    const bool elsewhere = !opened.ok() && opened.error().code == ErrorCode::kNotFound;
+    if (!elsewhere || open_stored == nullptr) return opened;
+  }
+  current_ = {};
+  ASSIGN_OR_RETURN(GgufFile file, open_stored());
+  file_ = std::make_shared<const GgufFile>(std::move(file));
+  is_stored_ = true;
+  return OkStatus();
+}
+
+Status ShardHost::Load(const ShardRequest& request, const OpenStored& open_stored,
+                       LoadProgress* progress) {
   if (current_.stage == nullptr || !IsSame(current_.request, request)) {
     const auto spare = std::find_if(spares_.begin(), spares_.end(), [&](const Held& held) {
       return IsSame(held.request, request);
@@ -52,6 +66,7 @@ Status ShardHost::Load(const ShardRequest& request, LoadProgress* progress) {
     } else {
       current_ = {};
       spares_.clear();  // their memory may be needed
+      RETURN_IF_ERROR(OpenModel(request, open_stored));
       ASSIGN_OR_RETURN(current_, LoadStage(request, progress));
     }
   }
@@ -64,6 +79,7 @@ void ShardHost::HoldSpares(std::span<const ShardRequest> wanted) {
     return std::none_of(wanted.begin(), wanted.end(),
                         [&](const ShardRequest& request) { return IsSame(held.request, request); });
   });
+  if (is_stored_) return;
   for (const ShardRequest& request : wanted) {
     const auto holds = [&](const Held& held) { return IsSame(held.request, request); };
     if (holds(current_) || std::any_of(spares_.begin(), spares_.end(), holds)) continue;

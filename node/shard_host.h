@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,13 +24,17 @@
 namespace shoal {
 
 struct ShardRequest {
-  std::string model_path;
+  std::string model_path;         // empty: from the store
   Sha256Digest model_identity{};  // ModelIdentity of the file
   LayerRange layers;
   int32_t stage_index = 0;
   int64_t kv_tokens = 0;                  // of all sessions together
   TensorType kv_type = TensorType::kF16;  // REQUIRES IsKvType
 };
+
+// Opens the model as the chunk store holds it, which may take as long as its bytes take to come
+// over the network.
+using OpenStored = std::function<Result<GgufFile>()>;
 
 class ShardHost {
  public:
@@ -38,12 +43,14 @@ class ShardHost {
   ShardHost(const kernels::KernelTable& kernels, ThreadPool& pool, std::string cache_folder)
       : kernels_(kernels), pool_(pool), cache_folder_(std::move(cache_folder)) {}
 
-  // Makes stage() hold the request's layers, without sessions. Errors: those of GgufFile::Open,
-  // ReadModelConfig and Stage::Load; kFailedPrecondition if the file is not the model that is asked
-  // for (both identities named); kResourceExhausted if memory does not suffice. No stage after an
-  // error.
-  Status Load(const ShardRequest& request, LoadProgress* progress);
-  // Holds these besides, of the same model, as far as memory allows, and drops other spares.
+  // Makes stage() hold the request's layers, without sessions. `open_stored` (none: there is no
+  // store) serves a request without a path, or whose file is not here. Errors: its own, those of
+  // GgufFile::Open, ReadModelConfig and Stage::Load; kFailedPrecondition if the file is not the
+  // model that is asked for (both identities named); kResourceExhausted if memory does not suffice.
+  // No stage after an error.
+  Status Load(const ShardRequest& request, const OpenStored& open_stored, LoadProgress* progress);
+  // Holds these besides, of the same model, as far as memory allows, and drops other spares. Of a
+  // model in the store it holds none: what is there are the layers that were fetched.
   // REQUIRES Load to have succeeded.
   void HoldSpares(std::span<const ShardRequest> wanted);
   // Null before Load.
@@ -55,6 +62,7 @@ class ShardHost {
     ShardRequest request;
     std::unique_ptr<Stage> stage;
   };
+  Status OpenModel(const ShardRequest& request, const OpenStored& open_stored);
   Status OpenFile(const ShardRequest& request);
   Result<Held> LoadStage(const ShardRequest& request, LoadProgress* progress);
 
@@ -62,7 +70,8 @@ class ShardHost {
   ThreadPool& pool_;
   const std::string cache_folder_;
   std::shared_ptr<const GgufFile> file_;  // shared with the stage
-  Sha256Digest identity_{};
+  Sha256Digest identity_{};               // of file_, if it is a file
+  bool is_stored_ = false;                // file_ is what the store has of the model
   Held current_;
   std::vector<Held> spares_;
 };

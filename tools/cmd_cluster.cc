@@ -12,6 +12,7 @@
 #include "tools/cluster_file.h"
 #include "tools/commands.h"
 #include "tools/live_cluster.h"
+#include "tools/model_library.h"
 #include "tools/terminal.h"
 
 namespace shoal {
@@ -47,8 +48,8 @@ void AddClusterCommand(CLI::App& app, int& exit_code) {
   CLI::App* command = cluster->add_subcommand(
       "export", "Measure nodes and the links between them, and write a cluster file");
   command->add_option("--node", options->live.nodes, kLiveNodesHelp)->required();
-  command->add_option("--model", options->live.model,
-                      "GGUF file whose types and layer to measure (default: common ones)");
+  AddModelOption(*command, "--model", options->live.model,
+                 "GGUF file whose types and layer to measure (default: common ones)");
   command->add_option("-o,--output", options->output, "File to write (default: stdout)");
   command->add_flag("--refresh", options->live.refresh,
                     "Measure nodes anew, even if they remember a measurement");

@@ -12,6 +12,7 @@
 #include "model/text/utf8.h"
 #include "tools/commands.h"
 #include "tools/json_lines.h"
+#include "tools/model_library.h"
 
 namespace shoal {
 
@@ -58,7 +59,7 @@ Status Run(const Options& options) {
 void AddDetokenizeCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();  // second owner: the callback
   CLI::App* command = app.add_subcommand("detokenize", "Turn token ids on stdin into text");
-  command->add_option("MODEL", options->model, "GGUF file; one with only a vocabulary will do")
+  AddModelOption(*command, "MODEL", options->model, "GGUF file; one with only a vocabulary will do")
       ->required();
   command
       ->add_flag("--jsonl", options->json_lines,

@@ -17,6 +17,7 @@
 #include "model/gguf/gguf_metadata.h"
 #include "model/gguf/manifest.h"
 #include "tools/commands.h"
+#include "tools/model_library.h"
 
 namespace shoal {
 
@@ -234,7 +235,8 @@ Status Run(const Options& options) {
 void AddInspectCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();  // second owner: the callback
   CLI::App* command = app.add_subcommand("inspect", "Show what a model file holds");
-  command->add_option("MODEL", options->model, "GGUF file, or any part of one in several parts")
+  AddModelOption(*command, "MODEL", options->model,
+                 "GGUF file, or any part of one in several parts")
       ->required();
   command->add_flag("--json", options->json, "One JSON object with all metadata and tensors");
   command->add_flag("--tensors", options->tensors, "List the tensors below the table");

@@ -22,10 +22,15 @@ namespace shoal {
 
 namespace {
 
+constexpr int64_t kBytesPerSInMbit = 125'000;
+
 struct Options {
   std::string listen = "127.0.0.1:7701";
   std::string log_level = "info";
   int64_t memory_limit_mib = 0;
+  std::string store;
+  int64_t store_quota_gib = 64;
+  int64_t max_upload_mbit = 0;
   bool exit_with_stdin = false;
   bool inexact_blas = false;
   NodeOptions node;
@@ -43,7 +48,15 @@ Status Serve(Options& options) {
   }
   options.node.cache_folder = CacheFolder();
   options.node.memory_limit_bytes = options.memory_limit_mib << 20;
-  ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server, NodeServer::Start(options.node, *kernels));
+  options.node.open_named_files = options.store.empty();
+  options.node.store_folder = options.store;
+  if (options.store.empty() && !options.node.cache_folder.empty()) {
+    options.node.store_folder = options.node.cache_folder + "/store";
+  }
+  options.node.store_quota_bytes = options.store_quota_gib << 30;
+  options.node.max_upload_bytes_per_s = options.max_upload_mbit * kBytesPerSInMbit;
+  ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server,
+                   NodeServer::Start(options.node, *kernels));
   if (!options.node.listen.is_local()) {
     spdlog::warn("{} is reachable from the network, unencrypted and open to anyone",
                  server->address().ToString());
@@ -77,7 +90,18 @@ void AddNodeCommand(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_option(
       "--model", options->node.model_path,
-      "GGUF file to serve from; without it, a coordinator on this machine names one");
+      "GGUF file to serve from; without it, a coordinator on this machine names one, or sends it");
+  command->add_option(
+      "--store", options->store,
+      "Folder for weights that are fetched (default: in the cache folder); with it, "
+      "no file that a coordinator names is opened");
+  command->add_option("--store-quota", options->store_quota_gib, "GiB that the store may hold")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+  command
+      ->add_option("--max-upload", options->max_upload_mbit,
+                   "Mbit/s of weights sent to other nodes, at most (default: unlimited)")
+      ->check(CLI::Range(1, 1'000'000));
   command->add_option("--name", options->node.name, "Name in messages (default: the address)");
   options->node.threads = 0;
   AddThreadsOption(*command, options->node.threads);

@@ -19,6 +19,7 @@
 #include "tools/commands.h"
 #include "tools/exec_strategy.h"
 #include "tools/live_cluster.h"
+#include "tools/model_library.h"
 #include "tools/model_shapes.h"
 #include "tools/plan_json.h"
 #include "tools/plan_report.h"
@@ -322,7 +323,8 @@ void AddPlanCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();  // second owner: the callback
   CLI::App* command = app.add_subcommand(
       "plan", "Say which device of a cluster should hold which layers, and what that costs");
-  command->add_option("MODEL", options->model, "GGUF file, or any part of one in several parts");
+  AddModelOption(*command, "MODEL", options->model,
+                 "GGUF file, or any part of one in several parts");
   command->add_option("--shape", options->shape, ShapeHelp())->excludes("MODEL");
   CLI::Option* cluster =
       command->add_option("--cluster", options->cluster, "Cluster file (docs/cluster-file.md)");

@@ -17,6 +17,7 @@
 #include "tools/cache_folder.h"
 #include "tools/commands.h"
 #include "tools/kernel_choice.h"
+#include "tools/model_library.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
@@ -148,8 +149,8 @@ void AddProfileCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
       "profile", "Measure this device: speed by tensor type and batch, memory, disk");
-  command->add_option("MODEL", options->model,
-                      "GGUF file whose types and layer to measure (default: common ones)");
+  AddModelOption(*command, "MODEL", options->model,
+                 "GGUF file whose types and layer to measure (default: common ones)");
   AddThreadsOption(*command, options->threads);
   command->add_flag("--json", options->json, "Print JSON");
   command->add_flag("--refresh", options->refresh,

@@ -20,6 +20,7 @@
 #include "tools/cluster_file.h"
 #include "tools/commands.h"
 #include "tools/exec_strategy.h"
+#include "tools/model_library.h"
 #include "tools/model_shapes.h"
 #include "tools/simulator/html_report.h"
 #include "tools/simulator/option_parse.h"
@@ -298,7 +299,7 @@ void AddSimulateCommand(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand(
       "simulate", "What a cluster would give under a load, with the real scheduler");
   command->add_option("--cluster", options->cluster, "Cluster file (TOML)")->required();
-  auto* model = command->add_option("--model", options->model, "GGUF file");
+  auto* model = AddModelOption(*command, "--model", options->model, "GGUF file");
   command->add_option("--shape", options->shape, "A well-known model without its file: 8b-q4_k")
       ->excludes(model);
   command->add_option("--kv-type", options->kv_type, "f16 (default) or q8_0")

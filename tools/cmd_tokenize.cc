@@ -10,6 +10,7 @@
 #include "model/text/tokenizer.h"
 #include "tools/commands.h"
 #include "tools/json_lines.h"
+#include "tools/model_library.h"
 
 namespace shoal {
 
@@ -45,7 +46,7 @@ void AddTokenizeCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();  // second owner: the callback
   CLI::App* command = app.add_subcommand(
       "tokenize", "Turn text on stdin into token ids, without a BOS or EOS of its own");
-  command->add_option("MODEL", options->model, "GGUF file; one with only a vocabulary will do")
+  AddModelOption(*command, "MODEL", options->model, "GGUF file; one with only a vocabulary will do")
       ->required();
   command->add_flag("--jsonl", options->json_lines,
                     "Each input line is a JSON string, each output line an array of ids; "

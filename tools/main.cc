@@ -21,6 +21,8 @@ int main(int argc, char** argv) {
   shoal::AddRunCommand(app, exit_code);
   shoal::AddServeCommand(app, exit_code);
   shoal::AddNodeCommand(app, exit_code);
+  shoal::AddPullCommand(app, exit_code);
+  shoal::AddModelsCommand(app, exit_code);
   shoal::AddBenchCommand(app, exit_code);
   shoal::AddPlanCommand(app, exit_code);
   shoal::AddProfileCommand(app, exit_code);

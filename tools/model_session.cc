@@ -14,9 +14,11 @@
 
 #include "coordinator/model_shape.h"
 #include "model/gguf/model_identity.h"
+#include "model/gguf/stored_model.h"
 #include "node/profiler.h"
 #include "tools/cache_folder.h"
 #include "tools/kernel_choice.h"
+#include "tools/model_library.h"
 
 namespace shoal {
 
@@ -25,6 +27,7 @@ namespace {
 constexpr int kReadyTimeoutMs = 10 * 60 * 1000;
 constexpr int kProgressMs = 100;
 constexpr int kMostLayers = 4096;
+constexpr int64_t kBytesPerSInMbit = 125'000;
 constexpr int32_t kChunkInProcess = 256;
 constexpr int32_t kChunkOverNodes = 128;  // stages overlap from one chunk to the next
 
@@ -35,17 +38,17 @@ int64_t KvTokens(const SessionOptions& options) {
 }
 
 // Says meanwhile how far the hash is, where it has to be computed.
-Sha256Digest IdentityOf(const GgufFile& file, int threads,
-                        const std::function<void(const std::string&)>& progress) {
+Manifest ReadManifest(const GgufFile& file, int threads,
+                      const std::function<void(const std::string&)>& progress) {
   std::atomic<int64_t> hashed = 0;
-  std::future<Sha256Digest> identity = std::async(std::launch::async, [&] {
+  std::future<Manifest> manifest = std::async(std::launch::async, [&] {
     ThreadPool pool(threads);
-    return ModelIdentity(file, pool, CacheFolder(), [&](int64_t bytes) { hashed += bytes; });
+    return ManifestOf(file, pool, CacheFolder(), [&](int64_t bytes) { hashed += bytes; });
   });
-  while (identity.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
+  while (manifest.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
     progress(fmt::format("checking the model's bytes {} %", 100 * hashed / file.file_bytes()));
   }
-  return identity.get();
+  return manifest.get();
 }
 
 // Nothing: over all nodes.
@@ -60,7 +63,7 @@ std::optional<Objective> ObjectiveOf(const SessionOptions& options) {
 }  // namespace
 
 void AddSessionOptions(CLI::App& command, SessionOptions& options) {
-  command.add_option("MODEL", options.model, "GGUF file (any part of several)")->required();
+  AddModelOption(command, "MODEL", options.model, "GGUF file (any part of several)")->required();
   auto* local = command.add_option("--local-nodes", options.local_nodes,
                                    "Run the model over this many node processes on this machine");
   local->check(CLI::Range(1, 64));
@@ -95,6 +98,10 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
       ->transform(CLI::CheckedTransformer(std::map<std::string, TensorType>{
           {"f16", TensorType::kF16}, {"f32", TensorType::kF32}, {"q8_0", TensorType::kQ8_0}}));
   command.add_flag("--inexact-blas", options.inexact_blas, kInexactBlasHelp);
+  command
+      .add_option("--max-upload", options.max_upload_mbit,
+                  "Mbit/s of weights sent to nodes, at most (default: unlimited)")
+      ->check(CLI::Range(1, 1'000'000));
   command.add_option("--log-level", options.log_level,
                      "trace, debug, info, warn, error or off (on stderr)");
 }
@@ -196,7 +203,10 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
   }
   std::error_code failed;
   mesh.model_path = std::filesystem::absolute(options_.model, failed).string();
-  mesh.model_identity = IdentityOf(*file_, options_.threads, progress);
+  const Manifest manifest = ReadManifest(*file_, options_.threads, progress);
+  mesh.model_identity = manifest.hash;
+  mesh.weights.source = std::make_shared<FileContents>(file_, manifest);
+  mesh.weights.limit = std::make_shared<UploadLimit>(options_.max_upload_mbit * kBytesPerSInMbit);
   mesh.planner.shape = shape_;
   mesh.planner.split = options_.split;
   mesh.planner.objective = ObjectiveOf(options_);

@@ -36,6 +36,7 @@ struct SessionOptions {
   TensorType kv_type = TensorType::kF16;  // of keys and values
   bool inexact_blas = false;  // of this process and local nodes; see kernels/inexact_blas.h
   std::string state_folder;  // where the plan over `nodes` is remembered; empty: nowhere
+  int64_t max_upload_mbit = 0;            // of weights, to nodes; 0: unlimited
   std::string log_level = "warn";
 
   static constexpr int32_t kDefaultContext = 8192;

@@ -46,6 +46,7 @@ struct MeshOptions {
   // Where the plan that serves is remembered, so that the next start serves it without asking or
   // measuring anew; empty: nowhere.
   std::string state_folder;
+  WeightsOffer weights;  // for nodes that have no file of the model
 };
 
 class Mesh {

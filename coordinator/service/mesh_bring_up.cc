@@ -191,6 +191,7 @@ Status Mesh::BringUp() {
   order.model_identity = options_.model_identity;
   order.kv_tokens = options_.kv_tokens;
   order.kv_type = options_.kv_type;
+  order.weights = options_.weights;
   // After a loss there is no time to load more than is needed: nodes keep what they hold.
   if (!lost_ && options_.spares > 0) {
     order.spares = planner_.Spares(PlannedOf(asked), options_.spares);

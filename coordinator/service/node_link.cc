@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "coordinator/service/profile_message.h"
@@ -132,7 +133,9 @@ Result<LinkMeasurement> NodeLink::ProbeLinkTo(const ProbeTarget& target) {
 }
 
 Status NodeLink::Prepare(const ShardOrder& order,
-                         const std::function<void(int64_t, int64_t)>& progress) {
+                         const std::function<void(const ShardProgress&)>& progress) {
+  std::optional<WeightsSupply> supply;
+  if (order.weights.source != nullptr) supply.emplace(channel_, order.epoch, order.weights);
   const auto context = MakeContext(kPrepareTimeoutMs);
   v1::PrepareRequest request;
   request.set_epoch(order.epoch.value);
@@ -151,11 +154,22 @@ Status NodeLink::Prepare(const ShardOrder& order,
     message->set_layer_end(spare.layers.end);
     message->set_stage_index(spare.stage_index);
   }
+  request.set_supplied(supply.has_value());
+  request.set_member(static_cast<uint32_t>(order.member));
+  for (const ShardOrder::Peer& from : order.peers) {
+    v1::WeightPeer& peer = *request.add_peers();
+    peer.set_name(from.node.name);
+    peer.set_address(from.node.address.ToString());
+    peer.set_member(static_cast<uint32_t>(from.member));
+    peer.set_layer_begin(from.layers.begin);
+    peer.set_layer_end(from.layers.end);
+  }
   const auto reader = stub_->Prepare(context.get(), request);
   v1::PrepareProgress message;
   bool ready = false;
   while (reader->Read(&message)) {
-    progress(message.bytes_done(), message.bytes_total());
+    progress({message.fetched_bytes(), message.fetch_total_bytes(), message.bytes_done(),
+              message.bytes_total()});
     ready = message.ready();
   }
   const grpc::Status status = reader->Finish();

@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "base/sha256.h"
 #include "coordinator/model_shape.h"
+#include "coordinator/service/weights_supply.h"
 #include "model/gguf/tensor_type.h"
 #include "model/step/step.h"
 #include "net/address.h"
@@ -62,6 +63,23 @@ struct ShardOrder {
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
   std::vector<SpareStage> spares;  // to be held, too, where memory allows
+  // For a node that has no file of the model: what it may get from here, and from others.
+  WeightsOffer weights;
+  struct Peer {
+    MeshNode node;
+    int32_t member = 0;
+    LayerRange layers;  // that it loads under the same epoch; none if empty
+  };
+  int32_t member = 0;
+  std::vector<Peer> peers;
+};
+
+// How far a node is with a shard, in bytes: first what has to be fetched, then all of it is loaded.
+struct ShardProgress {
+  int64_t fetched = 0;
+  int64_t to_fetch = 0;
+  int64_t loaded = 0;
+  int64_t to_load = 0;
 };
 
 // What ended a node's part in a plan.
@@ -93,8 +111,9 @@ class NodeLink {
                                 const std::function<void(int32_t, int32_t)>& progress);
   // Has the node dial another one and measure the link. Changes nothing.
   Result<LinkMeasurement> ProbeLinkTo(const ProbeTarget& target);
-  // Blocks until the shard is loaded; `progress(done, total)` is called several times a second.
-  Status Prepare(const ShardOrder& order, const std::function<void(int64_t, int64_t)>& progress);
+  // Blocks until the shard is loaded; `progress` is called several times a second.
+  Status Prepare(const ShardOrder& order,
+                 const std::function<void(const ShardProgress&)>& progress);
   Status ConnectTo(const LinkTarget& next);
 
   // Starts the watch. `on_end(end, error)` is called on a thread of the link's own: once when the

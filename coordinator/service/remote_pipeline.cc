@@ -18,6 +18,17 @@ constexpr int kEchoMs = 300;
 
 using std::chrono::milliseconds;
 
+std::string Describe(const ShardProgress& shard) {
+  const auto percent = [](int64_t done, int64_t total) {
+    return total > 0 ? 100 * done / total : 0;
+  };
+  if (shard.fetched < shard.to_fetch) {
+    return fmt::format("fetched {} % of {} MiB", percent(shard.fetched, shard.to_fetch),
+                       shard.to_fetch >> 20);
+  }
+  return fmt::format("{} %", percent(shard.loaded, shard.to_load));
+}
+
 }  // namespace
 
 NodeLink& RemotePipeline::node_of(size_t stage) {
@@ -31,15 +42,26 @@ LinkTarget RemotePipeline::TargetOf(size_t stage) {
 }
 
 ShardOrder RemotePipeline::ShardOf(size_t stage) const {
-  const StageRange& layers = order_.plan.stages[stage].layers;
+  const auto range = [](const PlannedStage& planned) {
+    return LayerRange{planned.layers.begin, planned.layers.end};
+  };
   ShardOrder shard;
   shard.epoch = order_.epoch;
   shard.model_path = order_.model_path;
   shard.model_identity = order_.model_identity;
-  shard.layers = {layers.begin, layers.end};
+  shard.layers = range(order_.plan.stages[stage]);
   shard.stage_index = static_cast<int32_t>(stage);
   shard.kv_tokens = order_.kv_tokens;
   shard.kv_type = order_.kv_type;
+  shard.weights = order_.weights;
+  shard.member = order_.plan.stages[stage].device;
+  for (int32_t i = 0; i < static_cast<int32_t>(nodes_.size()); ++i) {
+    if (i == shard.member) continue;
+    shard.peers.push_back({nodes_[static_cast<size_t>(i)]->node(), i, {}});
+    for (const PlannedStage& other : order_.plan.stages) {
+      if (other.device == i) shard.peers.back().layers = range(other);
+    }
+  }
   if (!order_.spares.empty()) shard.spares = order_.spares[static_cast<size_t>(device_of(stage))];
   return shard;
 }
@@ -47,17 +69,17 @@ ShardOrder RemotePipeline::ShardOf(size_t stage) const {
 std::optional<PipelineLoss> RemotePipeline::Prepare(
     const std::function<void(const std::string&)>& progress) {
   const size_t stages = order_.plan.stages.size();
-  std::mutex progress_mutex;  // guards percent
-  std::vector<int64_t> percent(stages, 0);
+  std::mutex progress_mutex;  // guards shown
+  std::vector<ShardProgress> shown(stages);
   std::vector<std::future<Status>> loading;
   for (size_t stage = 0; stage < stages; ++stage) {
     loading.push_back(std::async(std::launch::async, [&, stage] {
-      return node_of(stage).Prepare(ShardOf(stage), [&](int64_t done, int64_t total) {
+      return node_of(stage).Prepare(ShardOf(stage), [&](const ShardProgress& now) {
         const std::lock_guard lock(progress_mutex);
-        percent[stage] = total > 0 ? 100 * done / total : 0;
+        shown[stage] = now;
         std::string line = "loading:";
         for (size_t i = 0; i < stages; ++i) {
-          line += fmt::format(" {} {} %", node_of(i).node().name, percent[i]);
+          line += fmt::format(" {} {}", node_of(i).node().name, Describe(shown[i]));
         }
         progress(line);
       });

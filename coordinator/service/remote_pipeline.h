@@ -29,6 +29,7 @@ struct PipelineOrder {
   std::vector<std::vector<SpareStage>> spares;  // [nodes], or none
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
+  WeightsOffer weights;
 };
 
 struct PipelineLoss {

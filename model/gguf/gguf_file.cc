@@ -29,14 +29,26 @@ Result<GgufFile> GgufFile::Parse(std::span<const std::byte> bytes, const std::st
   return GgufParser::FromBytes(bytes, name);
 }
 
+Result<GgufFile> GgufFile::FromPieces(std::string metadata, std::vector<TensorInfo> tensors,
+                                      const std::string& name) {
+  return GgufParser::FromPieces(std::move(metadata), std::move(tensors), name);
+}
+
+void GgufFile::SetBytes(std::span<const std::span<const std::byte>> bytes,
+                        std::shared_ptr<const void> owner) {
+  CHECK(bytes.size() == tensors_.size(), "bytes of each tensor");
+  for (size_t i = 0; i < bytes.size(); ++i) tensors_[i].bytes = bytes[i];
+  owner_ = std::move(owner);
+}
+
 const TensorInfo* GgufFile::FindTensor(std::string_view name) const {
   const auto found = tensor_index_.find(name);
   return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
 }
 
 void GgufFile::Release(const TensorInfo& tensor) const {
-  const auto part = static_cast<size_t>(tensor.part);
-  if (part < parts_.size()) parts_[part].Release(tensor.bytes);
+  const bool mapped = !parts_.empty() || owner_ != nullptr;
+  if (mapped) ReleasePages(tensor.bytes);
 }
 
 std::vector<FileStamp> GgufFile::stamps() const {

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -65,7 +66,7 @@ struct TensorInfo {
   TensorType type = TensorType::kF32;
   // Fastest-moving dimension first, as in the file: a weight [rows, cols] has shape {cols, rows}.
   std::vector<int64_t> shape;
-  std::span<const std::byte> bytes;  // in the mapped part
+  std::span<const std::byte> bytes;  // in the mapped part; empty: they are not here
   int part = 0;
 
   int64_t cols() const { return shape.empty() ? 1 : shape[0]; }
@@ -84,6 +85,16 @@ class GgufFile {
   // Checks `bytes` as a single-part file without touching the disk. `bytes` outlives the result.
   // For tests and fuzzing.
   static Result<GgufFile> Parse(std::span<const std::byte> bytes, const std::string& name);
+
+  // A model that is not a file here: metadata pairs as they stand in a file, one after the other in
+  // ascending order of their keys, and tensors whose bytes are not known yet. `name` is what errors
+  // call it. Errors: as of Open.
+  static Result<GgufFile> FromPieces(std::string metadata, std::vector<TensorInfo> tensors,
+                                     const std::string& name);
+  // Says where the bytes of each tensor of such a model are (empty: not here). `owner` keeps them
+  // mapped; it lives as long as the GgufFile. REQUIRES a span for each of tensors(), of its size.
+  void SetBytes(std::span<const std::span<const std::byte>> bytes,
+                std::shared_ptr<const void> owner);
 
   const std::string& path() const { return path_; }
   uint32_t version() const { return version_; }
@@ -128,7 +139,9 @@ class GgufFile {
   std::string path_;
   uint32_t version_ = 0;
   int64_t file_bytes_ = 0;
-  std::vector<MappedFile> parts_;  // empty after Parse()
+  std::vector<MappedFile> parts_;                        // of Open()
+  std::shared_ptr<const std::string> encoded_metadata_;  // of FromPieces(): metadata_ views it
+  std::shared_ptr<const void> owner_;                    // of SetBytes()
   std::map<std::string, GgufValue, std::less<>> metadata_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string_view, size_t> tensor_index_;  // keys view tensors_' names

@@ -122,6 +122,32 @@ Result<GgufFile> GgufParser::FromBytes(std::span<const std::byte> bytes, const s
   return std::move(parser.file_);
 }
 
+Result<GgufFile> GgufParser::FromPieces(std::string metadata, std::vector<TensorInfo> tensors,
+                                        const std::string& name) {
+  GgufParser parser;
+  GgufFile& file = parser.file_;
+  file.path_ = name;
+  file.encoded_metadata_ = std::make_shared<const std::string>(std::move(metadata));
+  const auto bytes = std::as_bytes(std::span(*file.encoded_metadata_));
+  parser.sources_.push_back({name, bytes});
+  GgufCursor cursor(bytes, name);
+  std::string_view last_key;
+  for (uint64_t i = 0; cursor.remaining() > 0; ++i) {
+    ASSIGN_OR_RETURN(GgufPair pair, ReadMetadataPair(cursor, bytes, i));
+    if (i >= GgufLimits::kMaxMetadataPairs || pair.key <= last_key) {
+      return cursor.Invalid(
+          GgufField("metadata pair"),
+          fmt::format("{} after {}: at most {} keys, in ascending order", Printable(pair.key),
+                      Printable(last_key), GgufLimits::kMaxMetadataPairs));
+    }
+    last_key = pair.key;
+    file.metadata_.emplace(pair.key, std::move(pair.value));
+  }
+  file.tensors_ = std::move(tensors);
+  RETURN_IF_ERROR(parser.IndexTensors());
+  return std::move(parser.file_);
+}
+
 Status GgufParser::ReadParts() {
   for (size_t i = 0; i < sources_.size(); ++i) {
     const auto& [name, bytes] = sources_[i];

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "model/gguf/gguf_cursor.h"
 #include "model/gguf/gguf_file.h"
 #include "model/gguf/gguf_metadata.h"
 
@@ -29,6 +30,14 @@ struct GgufPart {
 // together. `name` is what errors call the file.
 Result<GgufPart> ReadGgufPart(std::span<const std::byte> bytes, const std::string& name);
 
+// A tensor as its entry describes it, without the bytes themselves.
+struct GgufTensorHead {
+  TensorInfo info;
+  uint64_t bytes = 0;
+};
+// Name, shape and type, with which the entry of tensor `index` begins.
+Result<GgufTensorHead> ReadTensorHead(GgufCursor& cursor, uint64_t index);
+
 // "dir/name-00002-of-00003.gguf" is part 2 of 3 of "dir/name".
 struct GgufPartName {
   std::string stem;
@@ -45,6 +54,8 @@ class GgufParser {
  public:
   static Result<GgufFile> FromFiles(const std::string& path);
   static Result<GgufFile> FromBytes(std::span<const std::byte> bytes, const std::string& name);
+  static Result<GgufFile> FromPieces(std::string metadata, std::vector<TensorInfo> tensors,
+                                     const std::string& name);
 
  private:
   // Where a part comes from. Errors call it by its name.

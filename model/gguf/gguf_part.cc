@@ -68,13 +68,11 @@ Result<uint32_t> ReadVersion(GgufCursor& cursor, std::span<const std::byte> file
 }
 
 // A tensor as its entry describes it; its bytes are not known to lie in the file yet.
-struct TensorEntry {
-  TensorInfo info;
+struct TensorEntry : GgufTensorHead {
   uint64_t offset = 0;  // from the start of the data section
-  uint64_t bytes = 0;
 };
 
-Status ReadShape(GgufCursor& cursor, const GgufField& tensor, TensorEntry& entry) {
+Status ReadShape(GgufCursor& cursor, const GgufField& tensor, GgufTensorHead& entry) {
   const GgufField count_field(tensor, "dimension count");
   ASSIGN_OR_RETURN(const uint32_t dimensions, cursor.Number<uint32_t>(count_field));
   if (dimensions > GgufLimits::kMaxDimensions) {
@@ -99,7 +97,7 @@ Status ReadShape(GgufCursor& cursor, const GgufField& tensor, TensorEntry& entry
 }
 
 // The type, and with it the number of bytes.
-Status ReadType(GgufCursor& cursor, const GgufField& tensor, TensorEntry& entry) {
+Status ReadType(GgufCursor& cursor, const GgufField& tensor, GgufTensorHead& entry) {
   const GgufField field(tensor, "type");
   ASSIGN_OR_RETURN(const uint32_t number, cursor.Number<uint32_t>(field));
   const TensorTypeInfo* type = FindTensorType(number);
@@ -127,16 +125,9 @@ Status ReadType(GgufCursor& cursor, const GgufField& tensor, TensorEntry& entry)
 
 Result<TensorEntry> ReadTensorEntry(GgufCursor& cursor, uint64_t index) {
   TensorEntry entry;
+  ASSIGN_OR_RETURN(static_cast<GgufTensorHead&>(entry), ReadTensorHead(cursor, index));
   const GgufField tensors("tensor");
-  const GgufField unnamed(tensors, index);
-  const GgufField name_field(unnamed, "name");
-  ASSIGN_OR_RETURN(const std::string_view name,
-                   cursor.String(name_field, GgufLimits::kMaxTensorNameBytes));
-  if (name.empty()) return cursor.Invalid(name_field, "a name has at least one byte");
-  entry.info.name = name;
-  const GgufField tensor(tensors, name);
-  RETURN_IF_ERROR(ReadShape(cursor, tensor, entry));
-  RETURN_IF_ERROR(ReadType(cursor, tensor, entry));
+  const GgufField tensor(tensors, entry.info.name);
   ASSIGN_OR_RETURN(entry.offset, cursor.Number<uint64_t>(GgufField(tensor, "offset")));
   return entry;
 }
@@ -201,6 +192,21 @@ Status PlaceTensors(const GgufCursor& cursor, std::span<const std::byte> file, u
 }
 
 }  // namespace
+
+Result<GgufTensorHead> ReadTensorHead(GgufCursor& cursor, uint64_t index) {
+  GgufTensorHead head;
+  const GgufField tensors("tensor");
+  const GgufField unnamed(tensors, index);
+  const GgufField name_field(unnamed, "name");
+  ASSIGN_OR_RETURN(const std::string_view name,
+                   cursor.String(name_field, GgufLimits::kMaxTensorNameBytes));
+  if (name.empty()) return cursor.Invalid(name_field, "a name has at least one byte");
+  head.info.name = name;
+  const GgufField tensor(tensors, name);
+  RETURN_IF_ERROR(ReadShape(cursor, tensor, head));
+  RETURN_IF_ERROR(ReadType(cursor, tensor, head));
+  return head;
+}
 
 const GgufPair* GgufPart::Find(std::string_view key) const {
   const auto found = std::find_if(metadata.begin(), metadata.end(),

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/sha256.h"
@@ -21,7 +22,7 @@ struct ManifestTensor {
   std::string name;
   TensorType type = TensorType::kF32;
   std::vector<int64_t> shape;
-  int64_t bytes = 0;
+  int64_t bytes = 0;                 // at least 1
   std::vector<Sha256Digest> chunks;  // ceil(bytes / kChunkBytes)
 };
 
@@ -39,8 +40,20 @@ using HashProgress = std::function<void(int64_t chunk_bytes)>;
 // Hashes all of the file, in parallel on `pool`; reads every byte once.
 Manifest BuildManifest(const GgufFile& file, ThreadPool& pool, const HashProgress& progress = {});
 
-// What `hash` has to be for the rest of the manifest: for whoever gets one from elsewhere.
+// The canonical forms that the hashes are over, which is also how manifest and metadata are kept
+// and sent: their SHA-256 are Manifest::hash and Manifest::metadata_hash. Little endian:
+//   metadata  "shoal metadata 1\n", then pairs as in a GGUF file (key, type, value), keys ascending
+//   manifest  "shoal manifest 2\n", metadata_hash, u64 tensors, then for each of them, names
+//             ascending: name, shape and type as in a GGUF file, u64 bytes, u64 chunks, hashes
+std::string MetadataDocument(const GgufFile& file);
 // REQUIRES tensors sorted by name.
-Sha256Digest HashOf(const Manifest& manifest);
+std::string ManifestDocument(const Manifest& manifest);
+constexpr int64_t kMaxDocumentBytes = 64 << 20;  // several times that of the largest models
+
+// The manifest of which `document` is the ManifestDocument. Errors name the field.
+Result<Manifest> ParseManifest(std::string_view document);
+// The pairs of a MetadataDocument, for GgufFile::FromPieces, which checks them. Errors: it does not
+// begin like one.
+Result<std::string> MetadataPairs(std::string_view document);
 
 }  // namespace shoal

@@ -14,10 +14,14 @@ namespace shoal {
 // Files smaller than this are hashed each time: that takes milliseconds.
 constexpr int64_t kRememberFromBytes = 8 << 20;
 
-// BuildManifest(file).hash. It reads the whole file, so the result is kept in `cache_folder` (made
-// if it is missing; empty: none) and found again while the file stays unchanged, by device, inode,
-// size and time of change of every part. What stands in the cache is as trusted as the folder; a
-// damaged entry, or a folder that cannot be written, only costs the time to hash.
+// BuildManifest(file). It reads the whole file, so the result is kept in `cache_folder` (made if it
+// is missing; empty: none) and found again while the file stays unchanged, by device, inode, size
+// and time of change of every part. What stands in the cache is as trusted as the folder; a damaged
+// entry, or a folder that cannot be written, only costs the time to hash.
+Manifest ManifestOf(const GgufFile& file, ThreadPool& pool, const std::string& cache_folder,
+                    const HashProgress& progress = {});
+
+// ManifestOf(file).hash
 Sha256Digest ModelIdentity(const GgufFile& file, ThreadPool& pool, const std::string& cache_folder,
                            const HashProgress& progress = {});
 

@@ -62,7 +62,7 @@ Result<std::vector<float>> ReadFactors(const GgufFile& file, const char* name, i
   std::vector<float> factors;
   const TensorInfo* tensor = file.FindTensor(name);
   if (tensor == nullptr) return factors;
-  if (tensor->values() != dim / 2) {
+  if (tensor->values() != dim / 2 || tensor->bytes.empty()) {
     return InvalidArgument(fmt::format("{}: expected shape [{}], the file has [{}]", name, dim / 2,
                                        fmt::join(tensor->shape, ", ")));
   }

@@ -29,6 +29,9 @@ Result<const TensorInfo*> WeightLoader::Find(const std::string& name,
     return InvalidArgument(fmt::format("{}: expected shape [{}], the file has [{}]", name,
                                        fmt::join(shape, ", "), fmt::join(tensor->shape, ", ")));
   }
+  if (tensor->bytes.empty()) {
+    return NotFound(fmt::format("{}: its bytes are not on this device", name));
+  }
   known_names_.insert(name);
   return tensor;
 }

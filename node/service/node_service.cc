@@ -103,9 +103,11 @@ grpc::Status AsGrpc(const Status& status) {
 
 }  // namespace
 
-NodeService::NodeService(const NodeOptions& options, const kernels::KernelTable& kernels)
+NodeService::NodeService(const NodeOptions& options, const kernels::KernelTable& kernels,
+                         WeightsService* weights)
     : options_(options),
       kernels_(kernels),
+      weights_(weights),
       pool_(options.threads),
       shard_host_(kernels, pool_, options.cache_folder),
       probe_server_(RandomInstance()) {}
@@ -229,12 +231,14 @@ Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request
     return Unimplemented(fmt::format("kv_type {}: expected F16, F32 or Q8_0",
                                      DescribeTensorType(request.kv_type())));
   }
-  if (options_.model_path.empty() && !options_.listen.is_local()) {
+  const bool opens_named = options_.listen.is_local() && options_.open_named_files;
+  if (options_.model_path.empty() && !opens_named && weights_ == nullptr) {
     return FailedPrecondition(
         "this node listens on a network and was started without --model: it opens no file that a "
         "peer names; start it with --model FILE");
   }
-  shard.model_path = options_.model_path.empty() ? request.model_path() : options_.model_path;
+  shard.model_path = options_.model_path;
+  if (shard.model_path.empty() && opens_named) shard.model_path = request.model_path();
   shard.layers = {request.layer_begin(), request.layer_end()};
   shard.stage_index = request.stage_index();
   shard.kv_tokens = request.kv_tokens();
@@ -269,6 +273,14 @@ Status NodeService::Replace(Epoch epoch) {
   return OkStatus();
 }
 
+Status NodeService::LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
+                              ShardProgress& progress) {
+  if (weights_ == nullptr) return shard_host_.Load(shard, nullptr, &progress.load);
+  ASSIGN_OR_RETURN(const WeightsRequest weights, ReadWeightsRequest(request));
+  return shard_host_.Load(
+      shard, [&] { return weights_->OpenShard(weights, pool_, &progress.fetch); }, &progress.load);
+}
+
 grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::PrepareRequest* request,
                                   grpc::ServerWriter<v1::PrepareProgress>* writer) {
   if (const Status staying = CheckStaying(); !staying.ok()) return AsGrpc(staying);
@@ -280,17 +292,20 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   const std::lock_guard lock(prepare_mutex_);
   if (const Status replaced = Replace(epoch); !replaced.ok()) return AsGrpc(replaced);
 
-  LoadProgress progress;
+  ShardProgress progress;
   std::future<Status> loading = std::async(std::launch::async, [&]() -> Status {
-    RETURN_IF_ERROR(shard_host_.Load(*shard, &progress));
+    RETURN_IF_ERROR(LoadShard(*request, *shard, progress));
     if (!spares->empty()) shard_host_.HoldSpares(*spares);
     return OkStatus();
   });
   v1::PrepareProgress message;
   while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
-    message.set_bytes_done(progress.bytes_done);
-    message.set_bytes_total(progress.bytes_total);
+    message.set_bytes_done(progress.load.bytes_done);
+    message.set_bytes_total(progress.load.bytes_total);
+    message.set_fetched_bytes(progress.fetch.bytes_done);
+    message.set_fetch_total_bytes(progress.fetch.bytes_total);
     static_cast<void>(writer->Write(message));
+    if (context->IsCancelled() && weights_ != nullptr) weights_->CancelFetch();
   }
   if (const Status loaded = loading.get(); !loaded.ok()) return AsGrpc(loaded);
   if (context->IsCancelled()) return {grpc::CANCELLED, "the coordinator gave up"};
@@ -302,8 +317,10 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   }
   spdlog::info("epoch {}: layers [{}, {}) loaded, {} MiB", epoch.value, shard->layers.begin,
                shard->layers.end, stage.memory().weights_bytes >> 20);
-  message.set_bytes_done(progress.bytes_total);
-  message.set_bytes_total(progress.bytes_total);
+  message.set_bytes_done(progress.load.bytes_total);
+  message.set_bytes_total(progress.load.bytes_total);
+  message.set_fetched_bytes(progress.fetch.bytes_total);
+  message.set_fetch_total_bytes(progress.fetch.bytes_total);
   message.set_ready(true);
   message.set_weights_bytes(stage.memory().weights_bytes);
   message.set_weight_bytes_per_token(stage.weight_bytes_per_token());
@@ -401,7 +418,13 @@ Result<std::unique_ptr<NodeServer>> NodeServer::Start(const NodeOptions& options
   if (options.listen.is_unix()) RETURN_IF_ERROR(CheckUnixSocket(options.listen.unix_path));
   std::unique_ptr<NodeServer> node(new NodeServer);
   node->address_ = options.listen;
-  node->service_ = std::make_unique<NodeService>(options, kernels);
+  if (!options.store_folder.empty()) {
+    ASSIGN_OR_RETURN(node->store_,
+                     ChunkStore::Open(options.store_folder, options.store_quota_bytes));
+    node->weights_ = std::make_unique<WeightsService>(*node->store_, options.max_upload_bytes_per_s,
+                                                      node->clock_);
+  }
+  node->service_ = std::make_unique<NodeService>(options, kernels, node->weights_.get());
   grpc::ServerBuilder builder;
   int port = 0;
   ConfigureServer(builder, options.listen, &port);
@@ -410,6 +433,7 @@ Result<std::unique_ptr<NodeServer>> NodeServer::Start(const NodeOptions& options
   builder.SetResourceQuota(quota);
   builder.RegisterService(static_cast<v1::NodeControl::Service*>(node->service_.get()));
   builder.RegisterService(static_cast<v1::Pipeline::Service*>(node->service_.get()));
+  if (node->weights_ != nullptr) builder.RegisterService(node->weights_.get());
   const mode_t old_mask = ::umask(0077);  // a Unix socket is for this user only
   node->server_ = builder.BuildAndStart();
   ::umask(old_mask);
@@ -426,6 +450,7 @@ void NodeServer::Drain(const std::string& reason) { service_->Drain(reason); }
 void NodeServer::Stay() { service_->Stay(); }
 
 NodeServer::~NodeServer() {
+  if (weights_ != nullptr) weights_->Shutdown();
   if (service_ != nullptr) service_->Shutdown();
   if (server_ != nullptr) {
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(kProgressMs));

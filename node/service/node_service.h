@@ -8,11 +8,14 @@
 #include <mutex>
 #include <string>
 
+#include "base/clock.h"
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
+#include "model/gguf/chunk_store.h"
 #include "net/address.h"
 #include "net/link_probe.h"
 #include "node/service/active_plan.h"
+#include "node/service/weights_service.h"
 #include "node/shard_host.h"
 #include "proto/control.grpc.pb.h"
 #include "proto/pipeline.grpc.pb.h"
@@ -22,8 +25,13 @@ namespace shoal {
 struct NodeOptions {
   std::string name;
   Address listen;
-  std::string model_path;          // if set, the only model this node serves
-  std::string cache_folder;        // where identities of models are remembered; empty: nowhere
+  std::string model_path;    // if set, the only model this node serves
+  std::string cache_folder;  // where identities of models are remembered; empty: nowhere
+  std::string store_folder;  // where weights that were fetched are kept; empty: none are
+  int64_t store_quota_bytes = 0;
+  int64_t max_upload_bytes_per_s = 0;  // of weights, to other nodes; 0: unlimited
+  // Whether a node that listens for this machine only opens the file that a coordinator names.
+  bool open_named_files = true;
   int threads = 1;                 // that compute
   int64_t memory_limit_bytes = 0;  // 0: what the OS says is available
   bool insecure_network = false;   // allows `listen` to be reachable from other machines
@@ -31,7 +39,9 @@ struct NodeOptions {
 
 class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::Service {
  public:
-  NodeService(const NodeOptions& options, const kernels::KernelTable& kernels);
+  // `weights` outlives the service; null: it fetches none.
+  NodeService(const NodeOptions& options, const kernels::KernelTable& kernels,
+              WeightsService* weights);
   ~NodeService() override;
 
   grpc::Status Describe(grpc::ServerContext* context, const v1::DescribeRequest* request,
@@ -59,12 +69,20 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   Result<ShardRequest> CheckPrepare(const v1::PrepareRequest& request) const;
   Status Replace(Epoch epoch);  // ends the current plan and waits until its stage is free
   Result<std::shared_ptr<ActivePlan>> Find(Epoch epoch);
+  // What LoadShard is doing, for PrepareProgress.
+  struct ShardProgress {
+    FetchProgress fetch;
+    LoadProgress load;
+  };
+  Status LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
+                   ShardProgress& progress);
   bool IsServing();
   Status CheckStaying();         // error: the node leaves
   int64_t OfferedMemoryBytes();  // REQUIRES prepare_mutex_ to be held
 
   const NodeOptions options_;
   const kernels::KernelTable& kernels_;
+  WeightsService* const weights_;
   ThreadPool pool_;
   ShardHost shard_host_;
   ProbeServer probe_server_;
@@ -98,6 +116,9 @@ class NodeServer {
  private:
   NodeServer() = default;
   Address address_;
+  SteadyClock clock_;
+  std::unique_ptr<ChunkStore> store_;
+  std::unique_ptr<WeightsService> weights_;
   std::unique_ptr<NodeService> service_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -8,9 +8,12 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 
+#include "model/gguf/chunk_store.h"
+#include "model/gguf/stored_model.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -59,18 +62,18 @@ TEST(Manifest, HashesTheDocumentedForm) {
       Digest("shoal metadata 1\n" + EncodeString("m") + Encode(uint32_t{9}) + Encode(uint32_t{7}) +
              Encode(uint64_t{2}) + std::string("\1\0", 2) + EncodeString("z") +
              Encode(uint32_t{8}) + EncodeString("last"));
-  const std::string a_head = EncodeString("a") + Encode(uint32_t{1}) + Encode(uint32_t{2}) +
-                             Encode(uint64_t{2}) + Encode(uint64_t{1}) + Encode(uint64_t{4});
-  const std::string b_head = EncodeString("b") + Encode(uint32_t{0}) + Encode(uint32_t{1}) +
-                             Encode(uint64_t{kChunkBytes / 4 + 1}) +
+  const std::string a_head = EncodeString("a") + Encode(uint32_t{2}) + Encode(uint64_t{2}) +
+                             Encode(uint64_t{1}) + Encode(uint32_t{1}) + Encode(uint64_t{4});
+  const std::string b_head = EncodeString("b") + Encode(uint32_t{1}) +
+                             Encode(uint64_t{kChunkBytes / 4 + 1}) + Encode(uint32_t{0}) +
                              Encode(uint64_t{kChunkBytes + 4});
   const std::string whole =
-      Digest("shoal manifest 1\n" + metadata + Encode(uint64_t{2}) + a_head + Encode(uint64_t{1}) +
+      Digest("shoal manifest 2\n" + metadata + Encode(uint64_t{2}) + a_head + Encode(uint64_t{1}) +
              Digest("1234") + b_head + Encode(uint64_t{2}) +
              Digest(b_bytes.substr(0, kChunkBytes)) + Digest("bbbb"));
   EXPECT_EQ(Raw(manifest.metadata_hash), metadata);
   EXPECT_EQ(Raw(manifest.hash), whole);
-  EXPECT_EQ(HashOf(manifest), manifest.hash);
+  EXPECT_EQ(Sha256Of(ManifestDocument(manifest)), manifest.hash);
   ASSERT_EQ(manifest.tensors.size(), 2U);
   EXPECT_EQ(manifest.tensors[1].chunks.size(), 2U);
   EXPECT_EQ(manifest.tensor_bytes(), kChunkBytes + 8);
@@ -181,6 +184,81 @@ TEST(Manifest, ProgressAddsUp) {
   const Manifest manifest =
       BuildManifest(Parse(built), pool, [&bytes](int64_t chunk) { bytes += chunk; });
   EXPECT_EQ(bytes.load(), manifest.tensor_bytes());
+}
+
+TEST(Manifest, IsReadBackFromItsDocument) {
+  const BuiltGguf built = VariedGguf().Build();
+  const GgufFile file = Parse(built);
+  const Manifest manifest = ManifestOf(file);
+  const std::string document = ManifestDocument(manifest);
+  const auto read = ParseManifest(document);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(ManifestDocument(*read), document);
+  EXPECT_EQ(read->hash, manifest.hash);
+  for (size_t bytes = 0; bytes < document.size(); ++bytes) {
+    EXPECT_FALSE(ParseManifest(document.substr(0, bytes)).ok()) << bytes;
+  }
+  EXPECT_FALSE(ParseManifest(document + "x").ok());
+}
+
+// A model of two layers, opened as a store holds it, against the file it came from.
+TEST(StoredModel, HasTheTensorsOfItsLayersAndTheFilesBytes) {
+  GgufBuilder builder;
+  builder.AddString("general.architecture", "llama");
+  builder.AddUint32("llama.block_count", 2);
+  for (const char* name : {"token_embd.weight", "blk.0.a", "blk.1.a", "blk.1.b",
+                           "rope_freqs.weight", "output_norm.weight"}) {
+    builder.AddTensor(name, TensorType::kF32, {8});
+  }
+  const BuiltGguf built = builder.Build();
+  const auto file = std::make_shared<const GgufFile>(Parse(built));
+  const Manifest manifest = ManifestOf(*file);
+  FileContents contents(file, manifest);
+  const std::string metadata = MetadataDocument(*file);
+  const auto model = StoredModel::Make(ManifestDocument(manifest), metadata);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const auto names = [&](int32_t begin, int32_t end) {
+    std::set<std::string> found;
+    for (const ManifestTensor* tensor : model->TensorsOf(begin, end)) found.insert(tensor->name);
+    return found;
+  };
+  using Names = std::set<std::string>;
+  EXPECT_EQ(names(0, 1), (Names{"token_embd.weight", "blk.0.a", "rope_freqs.weight"}));
+  // Without an output.weight, the embedding is the head, too.
+  EXPECT_EQ(names(1, 2), (Names{"token_embd.weight", "blk.1.a", "blk.1.b", "rope_freqs.weight",
+                                "output_norm.weight"}));
+
+  const TempDir dir;
+  auto store = ChunkStore::Open(dir.path(), 1 << 20);
+  ASSERT_TRUE(store.ok());
+  const auto tensors = model->TensorsOf(1, 2);
+  for (const auto& [chunk, bytes] : ChunksOf(tensors)) {
+    const Content content = contents.Find(chunk);
+    ASSERT_EQ(static_cast<int64_t>(content.bytes.size()), bytes);
+    ASSERT_TRUE((*store)->Put(chunk, content.bytes).ok());
+  }
+  const auto opened = model->Open(**store, tensors);
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_EQ(MetadataDocument(*opened), metadata);
+  for (const TensorInfo& tensor : file->tensors()) {
+    const TensorInfo* found = opened->FindTensor(tensor.name);
+    ASSERT_NE(found, nullptr);
+    EXPECT_EQ(found->shape, tensor.shape);
+    if (tensor.name == "blk.0.a") {
+      EXPECT_TRUE(found->bytes.empty());
+    } else {
+      EXPECT_TRUE(std::equal(found->bytes.begin(), found->bytes.end(), tensor.bytes.begin(),
+                             tensor.bytes.end()));
+    }
+  }
+}
+
+TEST(StoredModel, RefusesMetadataOfAnotherModel) {
+  const BuiltGguf built = VariedGguf().Build();
+  const GgufFile file = Parse(built);
+  const auto model = StoredModel::Make(ManifestDocument(ManifestOf(file)), "shoal metadata 1\n");
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.error().code, ErrorCode::kDataLoss);
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ class ModelIdentityTest : public ::testing::Test {
 
   std::filesystem::path OnlyEntry() const {
     std::filesystem::path found;
-    for (const auto& entry : std::filesystem::directory_iterator(cache_ + "/identities")) {
+    for (const auto& entry : std::filesystem::directory_iterator(cache_ + "/manifests")) {
       EXPECT_TRUE(found.empty()) << "two entries: " << found << " and " << entry.path();
       found = entry.path();
     }

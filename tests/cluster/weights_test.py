@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Proves that a node without the model's file gets its part over the network, keeps it, goes on after
+it was killed in the middle, replaces what was damaged, and fetches nothing at its second start; and
+that `shoal pull` gets models over https, in pieces if need be, and never a wrong one.
+"""
+
+import hashlib
+import http.server
+import json
+import os
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+
+from shoal_process import ShoalTestCase, golden, real_model, run_tests, tiny_model, wait_for
+
+FETCHED = re.compile(r"layers \[(\d+), (\d+)\): (\d+) bytes fetched in [\d.]+ s, (\d+) from")
+SLOW_MBIT = 160  # 20 MB/s: a transfer lasts for seconds
+
+
+class Weights(ShoalTestCase):
+    def logits(self, model, *arguments):
+        joined = ",".join(map(str, golden("qwen2")["tokens"]))
+        out = self.output_of("logits", model, "--tokens", joined, "--top", 1, *arguments)
+        return json.loads(out)["positions"]
+
+    def start(self, name, *arguments, **options):
+        """A node that has nothing but its own store."""
+        return self.start_node("--store", os.path.join(self.folder, name), *arguments, **options)
+
+    def fetched(self, node):
+        """[(bytes, of them from the coordinator)] of each plan that the node loaded."""
+        return [(int(m[3]), int(m[4])) for m in FETCHED.finditer(node.errors())]
+
+    def store_bytes(self, name):
+        total = 0
+        for folder, _, files in os.walk(os.path.join(self.folder, name)):
+            for file in files:
+                try:
+                    total += os.path.getsize(os.path.join(folder, file))
+                except FileNotFoundError:
+                    pass  # a draft that got its name meanwhile
+        return total
+
+    def test_the_first_start_fetches_the_second_does_not(self):
+        model = tiny_model("qwen2")
+        expected = self.logits(model)
+        node, address = self.start("store")
+        self.assertEqual(self.logits(model, "--node", address), expected)
+        self.assertGreater(self.fetched(node)[-1][0], 0)
+        node.send(signal.SIGTERM)
+        node.wait()
+        node, address = self.start("store")
+        self.assertEqual(self.logits(model, "--node", address), expected)
+        self.assertEqual(self.fetched(node), [(0, 0)])
+
+    def test_a_damaged_chunk_is_fetched_again(self):
+        model = tiny_model("qwen2")
+        expected = self.logits(model)
+        node, address = self.start("store")
+        self.logits(model, "--node", address)
+        node.send(signal.SIGTERM)
+        node.wait()
+        chunks = [
+            os.path.join(folder, file)
+            for folder, _, files in os.walk(os.path.join(self.folder, "store"))
+            for file in files
+        ]
+        victim = max(chunks, key=os.path.getsize)
+        size = os.path.getsize(victim)
+        with open(victim, "r+b") as file:
+            file.seek(size // 2)
+            byte = file.read(1)
+            file.seek(size // 2)
+            file.write(bytes([byte[0] ^ 1]))
+        node, address = self.start("store")
+        self.assertEqual(self.logits(model, "--node", address), expected)
+        self.assertIn(self.fetched(node)[-1][0], (0, size))  # 0: it was metadata, which is not counted
+
+    def test_nodes_share_what_both_need(self):
+        # The embedding is the head, too: the first stage needs it and so does the last.
+        model = real_model()
+        (a, at_a), (b, at_b) = self.start("a"), self.start("b")
+        server = self.start_server(model, "--node", at_a, "--node", at_b, "--plan", "spread")
+        self.assertTrue(server.ask("Say hello."))
+        both = [self.fetched(node)[-1] for node in (a, b)]
+        total = sum(fetched for fetched, _ in both)
+        from_coordinator = sum(count for _, count in both)
+        print(f"fetched {total} bytes, {from_coordinator} of them from the coordinator")
+        self.assertLess(from_coordinator, total)
+        self.assertLessEqual(from_coordinator, os.path.getsize(model))
+
+    def test_a_node_killed_in_the_middle_goes_on(self):
+        model = real_model()
+        node, address = self.start("store")
+        server = self.start_shoal(
+            "serve", model, "--listen", "127.0.0.1:0", "--node", address, "--plan", "spread",
+            "--max-upload", SLOW_MBIT,
+        )  # fmt: skip
+        had = wait_for(
+            lambda: (bytes_ := self.store_bytes("store")) > 8 << 20 and bytes_, "some chunks came"
+        )
+        node.send(signal.SIGKILL)
+        node.wait()
+        self.assertEqual(self.fetched(node), [])
+        node, _ = self.start("store", listen=address)
+        self.assertIn("serving", server.read_line())
+        fetched = self.fetched(node)[-1][0]
+        print(f"had {had} bytes, fetched {fetched} more")
+        self.assertGreater(fetched, 0)
+        self.assertLess(fetched, os.path.getsize(model) - (4 << 20))
+
+    def test_a_node_without_store_or_file_says_so(self):
+        _, address = self.start_node("--model", tiny_model("qwen3"))
+        joined = ["logits", tiny_model("qwen2"), "--tokens", "1,2", "--node", address]
+        self.assert_refused(*joined, says="not the same model")
+
+
+class RangeServer(http.server.BaseHTTPRequestHandler):
+    """One file at every path; breaks off after `break_after` bytes of the first answer."""
+
+    content = b""
+    break_after = None
+    ranges = []
+
+    def do_GET(self):
+        cls = type(self)
+        tag = '"' + hashlib.sha256(cls.content).hexdigest() + '"'
+        asked = self.headers.get("Range")
+        same = self.headers.get("If-Range") == tag
+        begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked and same else 0
+        cls.ranges.append(begin)
+        self.send_response(206 if begin else 200)
+        self.send_header("ETag", tag)
+        self.send_header("Content-Length", str(len(cls.content) - begin))
+        self.end_headers()
+        end = len(cls.content) if cls.break_after is None else cls.break_after
+        cls.break_after = None
+        self.wfile.write(cls.content[begin:end])
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+class Pull(ShoalTestCase):
+    def setUp(self):
+        super().setUp()
+        self.cache = os.path.join(self.folder, "cache")
+        self.models = os.path.join(self.cache, "shoal/models")
+        with open(tiny_model("qwen2"), "rb") as file:
+            self.content = file.read()
+
+    def environment(self, **changes):
+        return super().environment(XDG_CACHE_HOME=self.cache, **changes)
+
+    def serve(self, content, break_after=None):
+        """The URL of a server with a certificate of its own, and where that stands."""
+        certificate = os.path.join(self.folder, "server.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+             "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", certificate + ".key",
+             "-out", certificate],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        handler = type("Handler", (RangeServer,), {
+            "content": content, "break_after": break_after, "ranges": [],
+        })  # fmt: skip
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, certificate + ".key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return f"https://localhost:{server.server_port}/some/tiny.gguf?token=secret", certificate, handler
+
+    def test_a_file_gets_a_name_that_commands_take(self):
+        self.output_of("pull", tiny_model("qwen2"), "--name", "mine")
+        listed = json.loads(self.output_of("models", "list", "--json"))
+        self.assertEqual([m["name"] for m in listed if m["here"]], ["mine"])
+        self.assertIn("smollm2", [m["name"] for m in listed])
+        by_name = self.output_of("tokenize", "mine", stdin="a")
+        self.assertEqual(by_name, self.output_of("tokenize", tiny_model("qwen2"), stdin="a"))
+        self.output_of("models", "remove", "mine")
+        self.assertEqual(os.listdir(self.models), [])
+        self.assert_refused("models", "remove", "mine", says="mine")
+
+    def test_https_goes_on_where_it_broke_off(self):
+        url, certificate, handler = self.serve(self.content, break_after=len(self.content) // 3)
+        self.output_of("pull", url, "--ca-file", certificate)
+        with open(os.path.join(self.models, "tiny.gguf"), "rb") as file:
+            self.assertEqual(file.read(), self.content)
+        self.assertEqual(handler.ranges[0], 0)
+        self.assertTrue(handler.ranges[1:] and handler.ranges[-1] > 0, handler.ranges)
+        self.assertEqual(os.listdir(self.models), ["tiny.gguf"])
+
+    def test_what_is_wrong_is_not_kept(self):
+        url, certificate, _ = self.serve(self.content)
+        error = self.assert_refused("pull", url, says="certificate")
+        self.assertNotIn("secret", error)
+        self.assert_refused("pull", url, "--ca-file", certificate, "--sha256", "0" * 64, says="SHA-256")
+        url, certificate, _ = self.serve(b"<html>not a model</html>")
+        self.assert_refused("pull", url, "--ca-file", certificate, says="not a GGUF file")
+        self.assert_refused("pull", url.replace("https", "http"), says="https://")
+        self.assertEqual(os.listdir(self.models), [])
+
+    def test_trap_names_cannot_lead_elsewhere(self):
+        for name in ("../escaped", "a/b", ".hidden", "a b"):
+            with self.subTest(name=name):
+                self.assert_refused("pull", tiny_model("qwen2"), "--name", name, says="no name")
+        self.assert_refused("models", "remove", "../../x", says="no model")
+        self.assert_refused("pull", "https://localhost/..", says="no name")
+
+    def test_a_known_model_that_is_not_here_says_how_to_get_it(self):
+        done = self.run_shoal("tokenize", "smollm2", stdin="a")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("shoal pull smollm2", done.stderr)
+        shutil.rmtree(self.cache, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    run_tests()
