@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   shoal::AddRunCommand(app, exit_code);
   shoal::AddServeCommand(app, exit_code);
   shoal::AddNodeCommand(app, exit_code);
+  shoal::AddKeysCommand(app, exit_code);
   shoal::AddBenchCommand(app, exit_code);
   shoal::AddPlanCommand(app, exit_code);
   shoal::AddProfileCommand(app, exit_code);

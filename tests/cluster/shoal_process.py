@@ -115,7 +115,8 @@ class ShoalTestCase(unittest.TestCase):
 
     def environment(self, **changes):
         kept = {key: value for key, value in os.environ.items() if key != "SHOAL_ISA"}
-        return {**kept, "XDG_RUNTIME_DIR": self.runtime, **changes}
+        return {**kept, "XDG_RUNTIME_DIR": self.runtime,
+                "SHOAL_STATE": os.path.join(self.folder, "state"), **changes}
 
     def run_shoal(self, *arguments, stdin="", deadline_s=DEADLINE_S, **environment):
         """The whole run of one command: exit code, stdout, stderr."""
