@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   shoal::AddTokenizeCommand(app, exit_code);
   shoal::AddDetokenizeCommand(app, exit_code);
   shoal::AddRenderCommand(app, exit_code);
+  shoal::AddGenerateCommand(app, exit_code);
   const std::string first = argc > 1 ? argv[1] : "";
   const auto named = [&](const CLI::App* command) { return command->get_name() == first; };
   if (!first.empty() && first[0] != '-' && app.get_subcommands(named).empty()) {
