@@ -90,6 +90,7 @@ grpc::Status NodeService::Describe(grpc::ServerContext* /*context*/,
   if (const Status build = CheckBuild(request->protocol_version(), request->build()); !build.ok()) {
     return ToGrpcStatus(build.error());
   }
+  if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);
   const std::lock_guard lock(prepare_mutex_);
   {
     const std::lock_guard plan_lock(mutex_);
@@ -117,6 +118,26 @@ int64_t NodeService::OfferedMemoryBytes() {
   return AvailableMemoryBytes() + (stage == nullptr ? 0 : stage->memory().weights_bytes);
 }
 
+Status NodeService::CheckAvailable() {
+  const std::lock_guard lock(mutex_);
+  if (!unavailable_) return OkStatus();
+  return Unavailable(fmt::format("this node is paused: {}", *unavailable_));
+}
+
+void NodeService::SetUnavailable(const std::optional<std::string>& reason) {
+  std::shared_ptr<ActivePlan> plan;
+  {
+    const std::lock_guard lock(mutex_);
+    unavailable_ = reason;
+    plan = plan_;  // stays, ended, so that the next one waits until nobody computes with the stage
+  }
+  if (!reason) return;
+  if (plan != nullptr) plan->End(Unavailable(fmt::format("it pauses: {}", *reason)));
+  // One that loads a shard has seen no reason; when it is done it finds this one.
+  const std::lock_guard lock(prepare_mutex_);
+  if (plan == nullptr || plan->WaitIdle()) shard_host_.Unload();
+}
+
 bool NodeService::IsServing() {
   const std::lock_guard lock(mutex_);
   return plan_ != nullptr && !plan_->ended();
@@ -127,6 +148,7 @@ grpc::Status NodeService::Profile(grpc::ServerContext* context, const v1::Profil
   if (const Status build = CheckBuild(request->protocol_version(), request->build()); !build.ok()) {
     return ToGrpcStatus(build.error());
   }
+  if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);
   const Result<ProfileOrder> order = ReadProfileRequest(*request);
   if (!order.ok()) return ToGrpcStatus(order.error());
   const ProfilePlace place =
@@ -252,6 +274,7 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   if (!shard.ok()) return ToGrpcStatus(shard.error());
   const Epoch epoch{request->epoch()};
   const std::lock_guard lock(prepare_mutex_);
+  if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);
   if (const Status replaced = Replace(epoch); !replaced.ok()) return AsGrpc(replaced);
 
   LoadProgress progress;
@@ -269,6 +292,7 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   Stage& stage = *shard_host_.stage();
   {
     const std::lock_guard plan_lock(mutex_);
+    if (unavailable_) return {grpc::UNAVAILABLE, "this node pauses: " + *unavailable_};
     plan_ = std::make_shared<ActivePlan>(epoch, shard->model_identity, stage);
   }
   spdlog::info("epoch {}: layers [{}, {}) loaded, {} MiB", epoch.value, shard->layers.begin,

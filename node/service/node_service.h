@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/thread_pool.h"
@@ -48,6 +49,9 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   grpc::Status Link(grpc::ServerContext* context, LinkServerStream* stream) override;
   grpc::Status Probe(grpc::ServerContext* context, ProbeServerStream* stream) override;
 
+  // With a reason: the node takes no plan and measures nothing, and ends the one that it has; its
+  // coordinator is told the reason. Frees the weights. Without: it serves again.
+  void SetUnavailable(const std::optional<std::string>& reason);
   // Ends the plan, if there is one, so that blocked handlers return.
   void Shutdown();
 
@@ -55,6 +59,7 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   Result<ShardRequest> CheckPrepare(const v1::PrepareRequest& request) const;
   Status Replace(Epoch epoch);  // ends the current plan and waits until its stage is free
   Result<std::shared_ptr<ActivePlan>> Find(Epoch epoch);
+  Status CheckAvailable();
   bool IsServing();
   int64_t OfferedMemoryBytes();  // REQUIRES prepare_mutex_ to be held
 
@@ -66,7 +71,8 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   std::mutex prepare_mutex_;  // one Prepare or measurement at a time; guards the next two
   double weight_bytes_per_s_ = 0;
 
-  std::mutex mutex_;  // guards the two below
+  std::mutex mutex_;                        // guards the three below
+  std::optional<std::string> unavailable_;  // why
   Epoch highest_epoch_;
   // Shared with the handlers that serve its links.
   std::shared_ptr<ActivePlan> plan_;
@@ -82,6 +88,10 @@ class NodeServer {
 
   // With the port that was bound.
   const Address& address() const { return address_; }
+  // See NodeService. Safe from any thread.
+  void SetUnavailable(const std::optional<std::string>& reason) {
+    service_->SetUnavailable(reason);
+  }
 
  private:
   NodeServer() = default;
