@@ -10,6 +10,7 @@ namespace shoal {
 void AddBenchCommand(CLI::App& app, int& exit_code);
 void AddClusterCommand(CLI::App& app, int& exit_code);
 void AddDetokenizeCommand(CLI::App& app, int& exit_code);
+void AddDoctorCommand(CLI::App& app, int& exit_code);
 void AddGenerateCommand(CLI::App& app, int& exit_code);
 void AddInspectCommand(CLI::App& app, int& exit_code);
 void AddKeysCommand(CLI::App& app, int& exit_code);

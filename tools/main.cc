@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   shoal::AddServeCommand(app, exit_code);
   shoal::AddNodeCommand(app, exit_code);
   shoal::AddKeysCommand(app, exit_code);
+  shoal::AddDoctorCommand(app, exit_code);
   shoal::AddBenchCommand(app, exit_code);
   shoal::AddPlanCommand(app, exit_code);
   shoal::AddProfileCommand(app, exit_code);
