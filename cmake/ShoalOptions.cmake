@@ -1,5 +1,6 @@
 # Compiler settings that every target of Shoal shares, as the interface target shoal_options.
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+include(GNUInstallDirs)
 
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)

@@ -104,6 +104,11 @@ void ShardHost::HoldSpares(std::span<const ShardRequest> wanted) {
   }
 }
 
+void ShardHost::Unload() {
+  current_ = {};
+  spares_.clear();
+}
+
 int64_t ShardHost::weights_bytes() const {
   int64_t bytes = current_.stage == nullptr ? 0 : current_.stage->memory().weights_bytes;
   for (const Held& held : spares_) bytes += held.stage->memory().weights_bytes;

@@ -55,6 +55,7 @@ class ShardHost {
   void HoldSpares(std::span<const ShardRequest> wanted);
   // Null before Load.
   Stage* stage() { return current_.stage.get(); }
+  void Unload();
   int64_t weights_bytes() const;  // of all stages that are held
 
  private:

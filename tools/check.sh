@@ -2,13 +2,13 @@
 # The checks that every change passes: format, layering, headers that compile alone, asan+ubsan and
 # tsan runs of the tests, and the README's commands.
 # Or, where `tools/install_deps.sh aarch64` ran: the arithmetic's tests, built for AArch64, under QEMU.
-# usage: tools/check.sh [format] [layers] [headers] [asan] [tsan] [readme] [aarch64]
+# usage: tools/check.sh [format] [layers] [headers] [deb] [asan] [tsan] [readme] [aarch64]
 #        (default: all but aarch64)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(format layers headers asan tsan readme)
+[ ${#steps[@]} -gt 0 ] || steps=(format layers headers deb asan tsan readme)
 
 sources() { git ls-files '*.h' '*.cc'; }
 
@@ -49,6 +49,37 @@ check_aarch64() {
   ctest --test-dir build/aarch64 --output-on-failure -j "$(nproc)" \
     -R "^($(IFS='|' && echo "${tests[*]}"))$"
   qemu-aarch64 -cpu cortex-a53 build/aarch64/tests/kernels/isa_test
+}
+
+# The Debian package of the release build: what is in it, and, as root, that it installs, runs from its
+# place and leaves.
+check_deb() {
+  cmake --preset release >/dev/null
+  ninja -C build/release shoal shoal_share >/dev/null
+  rm -f build/release/shoal_*.deb
+  (cd build/release && cpack -G DEB >/dev/null)
+  local package root
+  package=$(echo build/release/shoal_*.deb)
+  root=$(mktemp -d)
+  dpkg-deb --extract "$package" "$root"
+  local name
+  for name in bin/shoal lib/systemd/system/shoal-{node,serve}.service share/man/man1/shoal{,-serve}.1 \
+              share/bash-completion/completions/shoal share/zsh/vendor-completions/_shoal \
+              share/fish/vendor_completions.d/shoal.fish share/doc/shoal/examples/clusters/office.toml; do
+    [ -f "$root/usr/$name" ] || { echo "error: $package has no $name" >&2; return 1; }
+  done
+  rm -r "$root"
+  dpkg-deb --field "$package" Depends | grep -q 'libgrpc++' ||
+    { echo "error: $package does not depend on gRPC" >&2; return 1; }
+  if [ "$(id -u)" != 0 ]; then
+    echo "    not root: $package is not installed"
+    return
+  fi
+  dpkg --install "$package" >/dev/null
+  (cd / && /usr/bin/shoal --version && /usr/bin/shoal inspect "$OLDPWD/tests/data/tiny-models/tiny-qwen2.gguf" >/dev/null)
+  id -u shoal >/dev/null
+  dpkg --purge shoal >/dev/null
+  [ ! -e /usr/bin/shoal ]
 }
 
 # Every command of the README's `sh` blocks but the test command, which is the caller's own. (Blocks

@@ -14,7 +14,10 @@
 #include "tools/cache_folder.h"
 #include "tools/commands.h"
 #include "tools/kernel_choice.h"
+#include "tools/node_keeper.h"
+#include "tools/policy_options.h"
 #include "tools/signals.h"
+#include "tools/state_folder.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
 
@@ -27,7 +30,8 @@ constexpr int64_t kBytesPerSInMbit = 125'000;
 struct Options {
   std::string listen = "127.0.0.1:7701";
   std::string log_level = "info";
-  int64_t memory_limit_mib = 0;
+  std::string state;
+  PolicyFlags policy;
   std::string store;
   int64_t store_quota_gib = 64;
   int64_t max_upload_mbit = 0;
@@ -42,12 +46,18 @@ Status Serve(Options& options) {
   RETURN_IF_ERROR(InitLogging(options.node.name, options.log_level));
   ASSIGN_OR_RETURN(const kernels::KernelTable* kernels, ChooseKernels(options.inexact_blas));
   ASSIGN_OR_RETURN(options.node.listen, ParseAddress(options.listen));
-  if (options.node.threads == 0) options.node.threads = UsePerformanceCores();
+  // A coordinator's local nodes are as available as it is itself.
+  std::string state_folder;
+  if (!options.exit_with_stdin) {
+    ASSIGN_OR_RETURN(state_folder, StateFolder(options.state));
+  }
+  ASSIGN_OR_RETURN(const NodeAllowance allowance, ReadAllowance(options.policy, state_folder));
+  RETURN_IF_ERROR(UseShareOfCpu(allowance, options.node.threads));
   if (!options.node.model_path.empty()) {
     RETURN_IF_ERROR(GgufFile::Open(options.node.model_path));
   }
   options.node.cache_folder = CacheFolder();
-  options.node.memory_limit_bytes = options.memory_limit_mib << 20;
+  options.node.memory_limit_bytes = allowance.memory_limit_mib << 20;
   options.node.open_named_files = options.store.empty();
   options.node.store_folder = options.store;
   if (options.store.empty() && !options.node.cache_folder.empty()) {
@@ -61,13 +71,21 @@ Status Serve(Options& options) {
     spdlog::warn("{} is reachable from the network, unencrypted and open to anyone",
                  server->address().ToString());
   }
+  const SteadyClock clock;
+  std::unique_ptr<NodeKeeper> keeper;
+  if (!options.exit_with_stdin) {
+    keeper = std::make_unique<NodeKeeper>(
+        allowance.policy, NodeControlPath(state_folder), clock,
+        [&](const std::optional<std::string>& reason) { server->SetUnavailable(reason); });
+  }
   std::printf("listening on %s\n", server->address().ToString().c_str());
   std::fflush(stdout);
   WaitForTermination(options.exit_with_stdin ? STDIN_FILENO : -1);
   spdlog::info("shutting down");
+  keeper.reset();
   {
     const SignalListener impatient([](int number) { std::_Exit(128 + number); });
-    server->Drain("it is being stopped");
+    server->SetUnavailable("it is being stopped");
   }
   server.reset();
   // The last of a coordinator's local nodes removes their folder, also where the coordinator was
@@ -105,10 +123,9 @@ void AddNodeCommand(CLI::App& app, int& exit_code) {
   command->add_option("--name", options->node.name, "Name in messages (default: the address)");
   options->node.threads = 0;
   AddThreadsOption(*command, options->node.threads);
-  command
-      ->add_option("--memory-limit", options->memory_limit_mib,
-                   "MiB the node offers (default: free memory)")
-      ->check(CLI::Range(1, 1 << 24));
+  AddPolicyOptions(*command, options->policy);
+  command->add_option("--state", options->state,
+                      "State folder (default: $SHOAL_STATE, else ~/.local/state/shoal)");
   command->add_flag("--insecure-network", options->node.insecure_network,
                     "Allow --listen to be reachable from other machines, unencrypted");
   command->add_flag("--inexact-blas", options->inexact_blas, kInexactBlasHelp);
@@ -116,7 +133,9 @@ void AddNodeCommand(CLI::App& app, int& exit_code) {
                     "End when stdin is closed (for a parent process)");
   command->add_option("--log-level", options->log_level,
                       "trace, debug, info, warn, error or off (on stderr)");
-  command->callback([options, &exit_code] {
+  AddNodePauseCommands(*command, exit_code);
+  command->callback([command, options, &exit_code] {
+    if (!command->get_subcommands().empty()) return;
     const Status served = Serve(*options);
     if (!served.ok()) exit_code = Fail("node", served.error());
   });

@@ -7,12 +7,17 @@
 #include <memory>
 #include <string>
 
+#include "base/atomic_file.h"
 #include "base/log.h"
+#include "coordinator/api/api_keys.h"
 #include "coordinator/api/http_server.h"
 #include "coordinator/service/mesh_state.h"
 #include "coordinator/text_model.h"
 #include "net/address.h"
+#include "net/self_signed.h"
+#include "tools/api_key_path.h"
 #include "tools/commands.h"
+#include "tools/https_files.h"
 #include "tools/model_session.h"
 #include "tools/signals.h"
 #include "tools/state_folder.h"
@@ -30,18 +35,33 @@ struct Options {
   SessionOptions session;
   std::string listen = "127.0.0.1:8080";
   std::string model_id;
-  bool insecure_network = false;
+  std::string state;
+  HttpsChoice https;
 };
+
+// Without a key, the API answers only on this machine.
+Status CheckExposure(const Address& address, const HttpServerOptions& server) {
+  if (address.is_local()) return OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<ApiKey> keys, LoadApiKeys(server.api_keys_path));
+  if (keys.empty()) {
+    return FailedPrecondition(fmt::format(
+        "--listen {}: other machines could reach this address, and there is no API key; make one "
+        "with 'shoal keys add NAME', or use 127.0.0.1",
+        address.ToString()));
+  }
+  if (!server.tls) {
+    spdlog::warn(
+        "{} is reachable from the network without encryption: who listens there learns the "
+        "API keys; use --tls self, or --tls-cert and --tls-key",
+        address.ToString());
+  }
+  return OkStatus();
+}
 
 Result<HttpServerOptions> ServerOptions(const Options& options) {
   ASSIGN_OR_RETURN(const Address address, ParseAddress(options.listen));
   if (address.is_unix()) return InvalidArgument("--listen: the HTTP server takes HOST:PORT");
-  if (!address.is_local() && !options.insecure_network) {
-    return FailedPrecondition(fmt::format(
-        "--listen {}: other machines could reach this address, and there are no keys or encryption "
-        "yet; use 127.0.0.1, or accept the risk with --insecure-network",
-        options.listen));
-  }
+  ASSIGN_OR_RETURN(const std::string state_folder, StateFolder(options.state));
   HttpServerOptions server;
   server.host = address.host == "localhost" ? "127.0.0.1" : address.host;
   server.port = address.port;
@@ -51,30 +71,41 @@ Result<HttpServerOptions> ServerOptions(const Options& options) {
   server.created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
                               std::chrono::system_clock::now().time_since_epoch())
                               .count();
+  server.api_keys_path = ApiKeyPath(state_folder);
+  ASSIGN_OR_RETURN(server.tls, ChooseHttpsFiles(options.https, address.host, state_folder));
+  RETURN_IF_ERROR(CheckExposure(address, server));
   return server;
 }
 
+void SayCertificate(const TlsFiles& files) {
+  const Result<std::string> pem = ReadFileUpTo(files.certificate, kMaxCertificateBytes);
+  if (!pem.ok()) return;
+  const Result<CertificateFacts> facts = ReadCertificate(*pem);
+  if (facts.ok())
+    fmt::print(stderr, "certificate {}\n    SHA-256 {}\n", files.certificate, facts->sha256);
+}
+
 // Without a model: what was served last, over the same nodes.
-Status Recall(SessionOptions& session) {
+Status Recall(const std::string& state, SessionOptions& session) {
   if (!session.model.empty() && session.nodes.empty()) return OkStatus();  // nothing to remember
-  ASSIGN_OR_RETURN(session.state_folder, StateFolder(session.state_folder));
+  ASSIGN_OR_RETURN(session.state_folder, StateFolder(state));
   if (!session.model.empty()) return OkStatus();
-  const Result<MeshState> state = ReadMeshState(session.state_folder);
-  if (!state.ok()) {
+  const Result<MeshState> last = ReadMeshState(session.state_folder);
+  if (!last.ok()) {
     return InvalidArgument("MODEL: which one? None was served over nodes so far: " +
-                           state.error().message);
+                           last.error().message);
   }
-  session.model = state->model_path;
+  session.model = last->model_path;
   if (!session.nodes.empty() || session.local_nodes > 0) return OkStatus();
-  for (const MeshState::Node& node : state->nodes) session.nodes.push_back(node.address);
+  for (const MeshState::Node& node : last->nodes) session.nodes.push_back(node.address);
   return OkStatus();
 }
 
 Status Serve(Options& options) {
   BlockTerminationSignals();
-  RETURN_IF_ERROR(Recall(options.session));
-  ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options));
+  RETURN_IF_ERROR(Recall(options.state, options.session));
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
+  ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options));
   ProgressLine progress;
   std::unique_ptr<ModelSession> session;
   std::unique_ptr<TextModel> text;
@@ -88,8 +119,10 @@ Status Serve(Options& options) {
     ASSIGN_OR_RETURN(server, HttpServer::Start(server_options, session->engine(), *text));
     progress.Clear();
     fmt::print(stderr, "{}", session->DescribeStages());
-    fmt::print("serving {} on http://{}:{}/v1\n", server_options.model_id, server_options.host,
-               server->port());
+    if (server_options.tls) SayCertificate(*server_options.tls);
+    const Address address = {"", server_options.host, server->port()};
+    fmt::print("serving {} on {}://{}/v1\n", server_options.model_id,
+               server_options.tls ? "https" : "http", address.ToString());
     std::fflush(stdout);
   }
   WaitForTermination(-1);
@@ -120,8 +153,6 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
                    "their memory allows, so that nothing is loaded then")
       ->capture_default_str()
       ->check(CLI::Range(0, 2));
-  command->add_option("--state", options->session.state_folder,
-                      "Folder that remembers the plan (default: ~/.local/state/shoal)");
   command->add_option("--listen", options->listen, "HOST:PORT (port 0: any)")
       ->capture_default_str();
   command->add_option("--model-id", options->model_id, "Name in /v1/models (default: the file's)");
@@ -130,9 +161,18 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
                    "Full contexts that fit in KV memory at once; more requests wait")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
-  command->add_flag(
-      "--insecure-network", options->insecure_network,
-      "Allow --listen to be reachable from other machines, unencrypted and without keys");
+  command->add_option("--state", options->state,
+                      "Folder of keys, certificates and the last plan (default: $SHOAL_STATE, else "
+                      "~/.local/state/shoal)");
+  CLI::Option* const tls =
+      command
+          ->add_option("--tls", options->https.tls,
+                       "'self': serve HTTPS with a certificate of its own making")
+          ->check(CLI::IsMember({"self"}));
+  command
+      ->add_option("--tls-cert", options->https.certificate, "Serve HTTPS: certificate chain, PEM")
+      ->excludes(tls);
+  command->add_option("--tls-key", options->https.key, "And its private key, PEM")->excludes(tls);
   command->callback([options, &exit_code] {
     const Status served = Serve(*options);
     if (!served.ok()) exit_code = Fail("serve", served.error());

@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
   shoal::AddNodeCommand(app, exit_code);
   shoal::AddPullCommand(app, exit_code);
   shoal::AddModelsCommand(app, exit_code);
+  shoal::AddKeysCommand(app, exit_code);
+  shoal::AddDoctorCommand(app, exit_code);
   shoal::AddBenchCommand(app, exit_code);
   shoal::AddPlanCommand(app, exit_code);
   shoal::AddProfileCommand(app, exit_code);
@@ -33,6 +35,7 @@ int main(int argc, char** argv) {
   shoal::AddTokenizeCommand(app, exit_code);
   shoal::AddDetokenizeCommand(app, exit_code);
   shoal::AddRenderCommand(app, exit_code);
+  shoal::AddGenerateCommand(app, exit_code);
   const std::string first = argc > 1 ? argv[1] : "";
   const auto named = [&](const CLI::App* command) { return command->get_name() == first; };
   if (!first.empty() && first[0] != '-' && app.get_subcommands(named).empty()) {

@@ -82,6 +82,13 @@ ApiError NotReady(std::string message) {
   return error;
 }
 
+ApiError WrongApiKey(bool shown) {
+  return InvalidRequest(401,
+                        shown ? "the API key is not one of this server's"
+                              : "an API key is needed: send the header Authorization: Bearer KEY",
+                        "invalid_api_key");
+}
+
 ApiError ProtocolError(int status, std::string message) {
   return InvalidRequest(status, std::move(message), "");
 }

@@ -34,6 +34,8 @@ ApiError UnknownUrl(std::string_view method, std::string_view path);
 ApiError MethodNotAllowed(std::string_view method, std::string_view path, std::string allow);
 // 503 with Retry-After, code not_ready.
 ApiError NotReady(std::string message);
+// 401 in OpenAI's words; `shown`: a key was shown, but not a right one.
+ApiError WrongApiKey(bool shown);
 // What a protocol error (timeouts, limits, no HTTP at all) answers.
 ApiError ProtocolError(int status, std::string message);
 // A request that the engine did not take: kInvalidArgument 400, kResourceExhausted 429, others as

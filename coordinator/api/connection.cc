@@ -5,12 +5,14 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/error.hpp>
+#include <ctime>
 #include <utility>
 
+#include "base/log.h"
 #include "coordinator/api/routes.h"
 
 namespace shoal {
@@ -60,16 +62,27 @@ ApiError ParserError(error_code error) {
 
 }  // namespace
 
-Connection::Connection(asio::ip::tcp::socket socket, ServerContext& server,
+Connection::Connection(ClientStream stream, ServerContext& server,
                        std::function<void(Connection*)> on_closed)
-    : socket_(std::move(socket)),
+    : stream_(std::move(stream)),
       server_(server),
       on_closed_(std::move(on_closed)),
       phase_timer_(server.io),
       write_timer_(server.io) {}
 
 void Connection::Open() {
-  SetSocketOptions(socket_, server_.options.timeouts);
+  SetSocketOptions(stream_.socket(), server_.options.timeouts);
+  if (!stream_.encrypted()) return FirstRequest();
+  EnterPhase(Phase::kHandshake);
+  stream_.Handshake([self = shared_from_this()](error_code error) {
+    if (self->phase_ == Phase::kClosed) return;
+    if (!error) return self->FirstRequest();
+    spdlog::debug("HTTPS server: a handshake failed: {}", error.message());
+    self->Close();
+  });
+}
+
+void Connection::FirstRequest() {
   NextRequest();
   EnterPhase(Phase::kHead);
 }
@@ -81,13 +94,14 @@ void Connection::Close() {
   phase_timer_.cancel();
   write_timer_.cancel();
   error_code ignored;
-  socket_.close(ignored);
+  stream_.socket().close(ignored);
   on_closed_(this);
 }
 
 void Connection::Finish() {
   mode_.keep_alive = false;
   switch (phase_) {
+    case Phase::kHandshake:
     case Phase::kIdle:
     case Phase::kHead:
     case Phase::kBody: return Close();
@@ -119,6 +133,7 @@ void Connection::EnterPhase(Phase phase) {
   const HttpTimeouts& timeouts = server_.options.timeouts;
   switch (phase) {
     case Phase::kIdle: phase_timer_.expires_after(timeouts.idle); break;
+    case Phase::kHandshake:
     case Phase::kHead: phase_timer_.expires_after(timeouts.header); break;
     case Phase::kBody: phase_timer_.expires_after(timeouts.body); break;
     case Phase::kLingering: phase_timer_.expires_after(timeouts.linger); break;
@@ -134,12 +149,12 @@ void Connection::EnterPhase(Phase phase) {
 void Connection::OnDeadline() {
   // The timer may have been set anew after this call was queued.
   if (phase_timer_.expiry() > asio::steady_timer::clock_type::now()) return;
-  const bool heard = parser_->got_some() || input_.size() > 0;
   switch (phase_) {
     case Phase::kHead:
-      if (!heard) return Close();
+      if (!parser_->got_some() && input_.size() == 0) return Close();
       return Refuse(ProtocolError(408, "the request's headers came too slowly"));
     case Phase::kBody: return Refuse(ProtocolError(408, "the request's body came too slowly"));
+    case Phase::kHandshake:
     case Phase::kIdle:
     case Phase::kLingering: return Close();
     case Phase::kAnswering:
@@ -152,7 +167,7 @@ void Connection::Read() {
   if (reading_ || peer_closed_ || phase_ == Phase::kClosed) return;
   if (input_.size() >= HttpLimits::kMaxPipelinedBytes) return;  // until this request is answered
   reading_ = true;
-  socket_.async_read_some(
+  stream_.ReadSome(
       input_.prepare(kReadBytes),
       [self = shared_from_this()](error_code error, size_t bytes) { self->OnRead(error, bytes); });
 }
@@ -180,8 +195,8 @@ void Connection::Feed() {
     const size_t used = parser_->put(input_.data(), error);
     input_.consume(used);
     if (error && error != http::error::need_more) return Refuse(ParserError(error));
+    if (phase_ == Phase::kHead && parser_->is_header_done() && !OnHead()) return;
     if (parser_->is_done()) return OnRequest();
-    if (phase_ == Phase::kHead && parser_->is_header_done()) OnHead();
     if (error == http::error::need_more && used == 0) break;
   }
   if (input_.size() >= HttpLimits::kMaxPipelinedBytes) {
@@ -189,12 +204,29 @@ void Connection::Feed() {
   }
 }
 
-void Connection::OnHead() {
-  EnterPhase(Phase::kBody);
+bool Connection::MayAsk() {
   const auto& head = parser_->get();
-  if (head.version() >= 11 && boost::beast::iequals(head[http::field::expect], "100-continue")) {
+  if (PathOf(ToString(head.target())) == kHealthPath) return true;
+  switch (server_.keys.Check(ToString(head[http::field::authorization]))) {
+    case ApiKeyFile::Access::kGranted: return true;
+    case ApiKeyFile::Access::kRefused: return false;
+    case ApiKeyFile::Access::kOpen: return server_.local;
+  }
+  return false;
+}
+
+bool Connection::OnHead() {
+  const auto& head = parser_->get();
+  if (!MayAsk()) {  // before there is room for its body
+    Refuse(WrongApiKey(head.count(http::field::authorization) > 0));
+    return false;
+  }
+  EnterPhase(Phase::kBody);
+  if (!parser_->is_done() && head.version() >= 11 &&
+      boost::beast::iequals(head[http::field::expect], "100-continue")) {
     Send("HTTP/1.1 100 Continue\r\n\r\n");
   }
+  return true;
 }
 
 void Connection::OnRequest() {
@@ -202,6 +234,7 @@ void Connection::OnRequest() {
   mode_.keep_alive = parser_->keep_alive();
   mode_.head_only = parsed.method() == http::verb::head;
   mode_.chunked = parsed.version() >= 11;
+  mode_.unix_s = std::time(nullptr);
   HttpRequest request;
   request.method = ToString(parsed.method_string());
   request.target = ToString(parsed.target());
@@ -212,7 +245,9 @@ void Connection::OnRequest() {
 
 void Connection::Refuse(const ApiError& error) {
   mode_ = ReplyMode{};
+  mode_.unix_s = std::time(nullptr);
   mode_.keep_alive = false;
+  mode_.head_only = parser_->is_header_done() && parser_->get().method() == http::verb::head;
   Reply(ErrorReply(error));
 }
 
@@ -267,10 +302,10 @@ void Connection::Write() {
     if (error || self->writing_.empty()) return;
     if (self->write_timer_.expiry() <= asio::steady_timer::clock_type::now()) self->Close();
   });
-  socket_.async_write_some(asio::buffer(writing_.data() + written_, writing_.size() - written_),
-                           [self = shared_from_this()](error_code error, size_t bytes) {
-                             self->OnWritten(error, bytes);
-                           });
+  stream_.WriteSome(asio::buffer(writing_.data() + written_, writing_.size() - written_),
+                    [self = shared_from_this()](error_code error, size_t bytes) {
+                      self->OnWritten(error, bytes);
+                    });
 }
 
 void Connection::OnWritten(error_code error, size_t bytes) {
@@ -286,8 +321,7 @@ void Connection::OnDrained() {
   if (phase_ != Phase::kDraining || !writing_.empty()) return;
   if (peer_closed_) return Close();
   if (mode_.keep_alive) return NextRequest();
-  error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  stream_.EndWriting(shared_from_this());
   input_.clear();
   EnterPhase(Phase::kLingering);
   Read();

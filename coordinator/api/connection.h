@@ -5,7 +5,6 @@
 // Thread rule: all on the server's I/O thread.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -15,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "coordinator/api/client_stream.h"
 #include "coordinator/api/exchange.h"
 
 namespace shoal {
@@ -22,7 +22,7 @@ namespace shoal {
 class Connection final : public ReplyChannel, public std::enable_shared_from_this<Connection> {
  public:
   // `on_closed` is called once, from Close.
-  Connection(boost::asio::ip::tcp::socket socket, ServerContext& server,
+  Connection(ClientStream stream, ServerContext& server,
              std::function<void(Connection*)> on_closed);
 
   void Open();
@@ -39,6 +39,7 @@ class Connection final : public ReplyChannel, public std::enable_shared_from_thi
 
  private:
   enum class Phase {
+    kHandshake,  // of TLS
     kIdle,       // between requests
     kHead,       // within a request's headers
     kBody,       // within its body
@@ -48,6 +49,7 @@ class Connection final : public ReplyChannel, public std::enable_shared_from_thi
     kClosed,
   };
 
+  void FirstRequest();
   void NextRequest();
   void EnterPhase(Phase phase);  // and its deadline
   void OnDeadline();
@@ -55,7 +57,9 @@ class Connection final : public ReplyChannel, public std::enable_shared_from_thi
   void Read();
   void OnRead(boost::system::error_code error, size_t bytes);
   void Feed();
-  void OnHead();
+  // False if the head is refused.
+  bool OnHead();
+  bool MayAsk();
   void OnRequest();
   void Refuse(const ApiError& error);
   void FinishReply();
@@ -67,7 +71,7 @@ class Connection final : public ReplyChannel, public std::enable_shared_from_thi
 
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
-  boost::asio::ip::tcp::socket socket_;
+  ClientStream stream_;
   ServerContext& server_;
   std::function<void(Connection*)> on_closed_;
   boost::asio::steady_timer phase_timer_;

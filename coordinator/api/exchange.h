@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "coordinator/api/api_keys.h"
 #include "coordinator/api/http_message.h"
 #include "coordinator/api/http_server.h"
 
@@ -49,6 +50,8 @@ struct ServerContext {
   const TextModel& text;
   boost::asio::io_context& io;        // run by one thread
   boost::asio::thread_pool& workers;  // for work that would hold up other clients
+  ApiKeyFile& keys;
+  bool local;  // listens on a loopback address, where no keys means that none is needed
 };
 
 }  // namespace shoal

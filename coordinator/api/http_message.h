@@ -1,6 +1,7 @@
 // HTTP/1.1 on the way out, as bytes: whole replies and event streams. Reading requests is Beast's.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,7 @@ HttpReply ErrorReply(const ApiError& error);
 struct ReplyMode {
   bool keep_alive = true;
   bool head_only = false;  // the request was a HEAD: all headers, no body
+  int64_t unix_s = 0;      // now, for the Date header; 0: without
   bool chunked = true;     // a stream to HTTP/1.1; HTTP/1.0 ends at the close of the connection
 };
 

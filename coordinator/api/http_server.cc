@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <exception>
@@ -14,8 +15,10 @@
 #include <utility>
 
 #include "base/log.h"
+#include "coordinator/api/api_keys.h"
 #include "coordinator/api/connection.h"
 #include "coordinator/api/exchange.h"
+#include "coordinator/api/tls_files.h"
 
 namespace shoal {
 
@@ -26,7 +29,9 @@ using boost::system::error_code;
 class HttpServer::Impl {
  public:
   Impl(const HttpServerOptions& options, Engine& engine, const TextModel& text)
-      : options_(options), context_{options_, engine, text, io_, workers_} {}
+      : options_(options), keys_(options_.api_keys_path), context_{options_,      engine,   text,
+                                                                   io_,           workers_, keys_,
+                                                                   /*local=*/true} {}
   ~Impl();
 
   Status Listen();
@@ -47,7 +52,9 @@ class HttpServer::Impl {
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   asio::thread_pool workers_{kWorkers};
+  ApiKeyFile keys_;
   ServerContext context_;
+  std::unique_ptr<asio::ssl::context> tls_;  // null: plain HTTP
   tcp::acceptor acceptor_{io_};
   asio::steady_timer accept_timer_{io_};
   asio::steady_timer stop_timer_{io_};
@@ -67,6 +74,10 @@ Status HttpServer::Impl::Listen() {
   const asio::ip::address address =
       asio::ip::make_address(options_.host == "localhost" ? "127.0.0.1" : options_.host, error);
   if (error) return InvalidArgument(fmt::format("{}: this is no IP address", where));
+  if (options_.tls) {
+    ASSIGN_OR_RETURN(tls_, LoadTls(*options_.tls));
+  }
+  context_.local = address.is_loopback();
   const tcp::endpoint endpoint(address, options_.port);
   acceptor_.open(endpoint.protocol(), error);
   if (error) return failed("open a socket", error);
@@ -135,8 +146,9 @@ void HttpServer::Impl::OnAccept(error_code error, tcp::socket socket) {
   if (connections_.size() >= HttpLimits::kMaxConnections) {
     TurnAway(std::move(socket));
   } else {
-    const auto connection = std::make_shared<Connection>(
-        std::move(socket), context_, [this](Connection* closed) { OnClosed(closed); });
+    const auto connection =
+        std::make_shared<Connection>(ClientStream(std::move(socket), tls_.get()), context_,
+                                     [this](Connection* closed) { OnClosed(closed); });
     connections_.emplace(connection.get(), connection);
     connection->Open();
   }
@@ -155,6 +167,7 @@ void HttpServer::Impl::TurnAway(tcp::socket socket) {
       ErrorReply(NotReady(fmt::format("there are {} connections already", connections_.size()))),
       mode);
   error_code ignored;
+  if (tls_) return;  // a handshake is what there is no room for
   socket.non_blocking(true, ignored);
   socket.write_some(asio::buffer(reply), ignored);
   socket.shutdown(tcp::socket::shutdown_both, ignored);

@@ -72,14 +72,18 @@ HttpReply ModelsReply(const ServerContext& server) {
 
 }  // namespace
 
+std::string PathOf(const std::string& target) {
+  return target.substr(0, target.find_first_of("?#"));
+}
+
 std::shared_ptr<Exchange> Dispatch(ServerContext& server, HttpRequest request,
                                    ReplyChannel& channel) {
-  const std::string path = request.target.substr(0, request.target.find_first_of("?#"));
+  const std::string path = PathOf(request.target);
   std::optional<Endpoint> endpoint;
   if (path == "/v1/chat/completions") endpoint = Endpoint::kChat;
   if (path == "/v1/completions") endpoint = Endpoint::kCompletions;
   const bool model = path.size() > kModelsPrefix.size() && path.starts_with(kModelsPrefix);
-  if (!endpoint && !model && path != "/v1/models" && path != "/health") {
+  if (!endpoint && !model && path != "/v1/models" && path != kHealthPath) {
     channel.Reply(ErrorReply(UnknownUrl(request.method, path)));
     return nullptr;
   }
@@ -98,7 +102,7 @@ std::shared_ptr<Exchange> Dispatch(ServerContext& server, HttpRequest request,
     answer->Begin(std::move(request.body));
     return answer;
   }
-  if (path == "/health") {
+  if (path == kHealthPath) {
     channel.Reply(HealthReply(server.engine));
   } else if (model) {
     channel.Reply(ModelReply(server, PercentDecode(path.substr(kModelsPrefix.size()))));

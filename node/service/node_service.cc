@@ -119,7 +119,7 @@ grpc::Status NodeService::Describe(grpc::ServerContext* /*context*/,
   if (const Status build = CheckBuild(request->protocol_version(), request->build()); !build.ok()) {
     return ToGrpcStatus(build.error());
   }
-  if (const Status staying = CheckStaying(); !staying.ok()) return AsGrpc(staying);
+  if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);
   const std::lock_guard lock(prepare_mutex_);
   {
     const std::lock_guard plan_lock(mutex_);
@@ -146,6 +146,32 @@ int64_t NodeService::OfferedMemoryBytes() {
   return AvailableMemoryBytes() + shard_host_.weights_bytes();
 }
 
+Status NodeService::CheckAvailable() {
+  const std::lock_guard lock(mutex_);
+  if (!unavailable_) return OkStatus();
+  return Unavailable(fmt::format("this node is not available: {}", *unavailable_));
+}
+
+void NodeService::SetUnavailable(const std::optional<std::string>& reason) {
+  std::shared_ptr<ActivePlan> plan;
+  {
+    const std::lock_guard lock(mutex_);
+    unavailable_ = reason;
+    plan = plan_;  // stays, ended, so that the next one waits until nobody computes with the stage
+  }
+  if (!reason) return;
+  if (plan != nullptr && !plan->ended()) {
+    plan->SayLeaving(*reason);
+    if (!plan->WaitUnwatched(kDrainMs)) {
+      spdlog::warn("the coordinator still uses this node after {} ms", kDrainMs);
+    }
+    plan->End(Unavailable(*reason));
+  }
+  // One that loads a shard has seen no reason; when it is done it finds this one.
+  const std::lock_guard lock(prepare_mutex_);
+  if (plan == nullptr || plan->WaitIdle()) shard_host_.Unload();
+}
+
 bool NodeService::IsServing() {
   const std::lock_guard lock(mutex_);
   return plan_ != nullptr && !plan_->ended();
@@ -156,6 +182,7 @@ grpc::Status NodeService::Profile(grpc::ServerContext* context, const v1::Profil
   if (const Status build = CheckBuild(request->protocol_version(), request->build()); !build.ok()) {
     return ToGrpcStatus(build.error());
   }
+  if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);
   const Result<ProfileOrder> order = ReadProfileRequest(*request);
   if (!order.ok()) return ToGrpcStatus(order.error());
   const ProfilePlace place =
@@ -283,13 +310,13 @@ Status NodeService::LoadShard(const v1::PrepareRequest& request, const ShardRequ
 
 grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::PrepareRequest* request,
                                   grpc::ServerWriter<v1::PrepareProgress>* writer) {
-  if (const Status staying = CheckStaying(); !staying.ok()) return AsGrpc(staying);
   const Result<ShardRequest> shard = CheckPrepare(*request);
   if (!shard.ok()) return ToGrpcStatus(shard.error());
   const Result<std::vector<ShardRequest>> spares = SparesOf(*request, *shard);
   if (!spares.ok()) return ToGrpcStatus(spares.error());
   const Epoch epoch{request->epoch()};
   const std::lock_guard lock(prepare_mutex_);
+  if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);
   if (const Status replaced = Replace(epoch); !replaced.ok()) return AsGrpc(replaced);
 
   ShardProgress progress;
@@ -313,6 +340,7 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   Stage& stage = *shard_host_.stage();
   {
     const std::lock_guard plan_lock(mutex_);
+    if (unavailable_) return {grpc::UNAVAILABLE, "this node pauses: " + *unavailable_};
     plan_ = std::make_shared<ActivePlan>(epoch, shard->model_identity, stage);
   }
   spdlog::info("epoch {}: layers [{}, {}) loaded, {} MiB", epoch.value, shard->layers.begin,
@@ -377,31 +405,6 @@ grpc::Status NodeService::Link(grpc::ServerContext* context, LinkServerStream* s
   }
 }
 
-Status NodeService::CheckStaying() {
-  const std::lock_guard lock(mutex_);
-  if (leaving_.empty()) return OkStatus();
-  return Unavailable("this node leaves: " + leaving_);
-}
-
-void NodeService::Drain(const std::string& reason) {
-  std::shared_ptr<ActivePlan> plan;
-  {
-    const std::lock_guard lock(mutex_);
-    leaving_ = reason;
-    plan = plan_;
-  }
-  if (plan == nullptr || plan->ended()) return;
-  plan->SayLeaving(reason);
-  if (!plan->WaitUnwatched(kDrainMs)) {
-    spdlog::warn("the coordinator still uses this node after {} ms", kDrainMs);
-  }
-}
-
-void NodeService::Stay() {
-  const std::lock_guard lock(mutex_);
-  leaving_.clear();
-}
-
 void NodeService::Shutdown() {
   const std::lock_guard lock(mutex_);
   if (plan_ != nullptr) plan_->End(std::nullopt);
@@ -444,10 +447,6 @@ Result<std::unique_ptr<NodeServer>> NodeServer::Start(const NodeOptions& options
   if (!options.listen.is_unix()) node->address_.port = static_cast<uint16_t>(port);
   return node;
 }
-
-void NodeServer::Drain(const std::string& reason) { service_->Drain(reason); }
-
-void NodeServer::Stay() { service_->Stay(); }
 
 NodeServer::~NodeServer() {
   if (weights_ != nullptr) weights_->Shutdown();

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -58,10 +59,10 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   grpc::Status Link(grpc::ServerContext* context, LinkServerStream* stream) override;
   grpc::Status Probe(grpc::ServerContext* context, ProbeServerStream* stream) override;
 
-  // See NodeServer.
-  void Drain(const std::string& reason);
-  void Stay();
-
+  // With a reason: the node takes no plan and measures nothing; its coordinator is told the reason
+  // and plans without it, for which this waits, 10 s at most; then it frees the weights. Without:
+  // it serves again.
+  void SetUnavailable(const std::optional<std::string>& reason);
   // Ends the plan, if there is one, so that blocked handlers return.
   void Shutdown();
 
@@ -76,8 +77,8 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   };
   Status LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
                    ShardProgress& progress);
+  Status CheckAvailable();
   bool IsServing();
-  Status CheckStaying();         // error: the node leaves
   int64_t OfferedMemoryBytes();  // REQUIRES prepare_mutex_ to be held
 
   const NodeOptions options_;
@@ -89,8 +90,8 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   std::mutex prepare_mutex_;  // one Prepare or measurement at a time; guards the next two
   double weight_bytes_per_s_ = 0;
 
-  std::mutex mutex_;     // guards the three below
-  std::string leaving_;  // why; empty: it stays
+  std::mutex mutex_;                        // guards the three below
+  std::optional<std::string> unavailable_;  // why
   Epoch highest_epoch_;
   // Shared with the handlers that serve its links.
   std::shared_ptr<ActivePlan> plan_;
@@ -106,12 +107,10 @@ class NodeServer {
 
   // With the port that was bound.
   const Address& address() const { return address_; }
-
-  // Takes no further plan and has the coordinator plan without this node, because of `reason`.
-  // Blocks until it does, 10 s at most. Any thread.
-  void Drain(const std::string& reason);
-  // Takes plans again.
-  void Stay();
+  // See NodeService. Safe from any thread.
+  void SetUnavailable(const std::optional<std::string>& reason) {
+    service_->SetUnavailable(reason);
+  }
 
  private:
   NodeServer() = default;

@@ -1,0 +1,135 @@
+#include "tools/control_socket.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+
+namespace shoal {
+
+namespace {
+
+constexpr int kLineMs = 3000;  // for a peer to send its line
+constexpr int kBacklog = 8;
+
+Error SocketError(const std::string& path, const char* what) {
+  return Unavailable(fmt::format("{}: cannot {}: {}", path, what, std::strerror(errno)));
+}
+
+Result<sockaddr_un> SocketName(const std::string& path) {
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(name.sun_path)) {
+    return InvalidArgument(
+        fmt::format("{}: {} bytes are too many for a socket's path, which has {}", path,
+                    path.size(), sizeof(name.sun_path) - 1));
+  }
+  path.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  return name;
+}
+
+int OpenSocket() { return ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); }
+
+bool Connect(int fd, const sockaddr_un& name) {
+  return ::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
+}
+
+// A line of the peer's, without its end; none if it does not come whole in time.
+std::optional<std::string> ReadLine(int fd) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::milliseconds(kLineMs);
+  std::string line;
+  while (line.size() <= ControlSocket::kMaxLineBytes) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    pollfd waiting = {fd, POLLIN, 0};
+    if (left <= 0 || ::poll(&waiting, 1, static_cast<int>(left)) != 1) return std::nullopt;
+    char byte = 0;
+    if (::recv(fd, &byte, 1, 0) != 1) return std::nullopt;
+    if (byte == '\n') return line;
+    line += byte;
+  }
+  return std::nullopt;
+}
+
+bool WriteLine(int fd, const std::string& line) {
+  const std::string bytes = line + "\n";  // fits a socket's buffer
+  return ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+         static_cast<ssize_t>(bytes.size());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ControlSocket>> ControlSocket::Listen(
+    const std::string& path, std::function<std::string(const std::string&)> answer) {
+  ASSIGN_OR_RETURN(const sockaddr_un name, SocketName(path));
+  const int fd = OpenSocket();
+  if (fd < 0) return SocketError(path, "open a socket");
+  if (Connect(fd, name)) {
+    ::close(fd);
+    return FailedPrecondition(fmt::format("{}: another process listens there", path));
+  }
+  ::unlink(path.c_str());
+  const mode_t before = ::umask(0177);
+  const bool bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
+  ::umask(before);
+  if (!bound || ::listen(fd, kBacklog) != 0) {
+    const Error error = SocketError(path, "listen");
+    ::close(fd);
+    return error;
+  }
+  return std::unique_ptr<ControlSocket>(
+      new ControlSocket(path, fd, ::eventfd(0, EFD_CLOEXEC), std::move(answer)));
+}
+
+ControlSocket::ControlSocket(std::string path, int fd, int stop_fd,
+                             std::function<std::string(const std::string&)> answer)
+    : path_(std::move(path)), fd_(fd), stop_fd_(stop_fd), answer_(std::move(answer)) {
+  thread_ = std::thread([this] { ThreadMain(); });
+}
+
+ControlSocket::~ControlSocket() {
+  const uint64_t one = 1;
+  CHECK(::write(stop_fd_, &one, sizeof(one)) == sizeof(one), "an eventfd takes one");
+  thread_.join();
+  ::close(stop_fd_);
+  ::close(fd_);
+  ::unlink(path_.c_str());
+}
+
+void ControlSocket::ThreadMain() {
+  pollfd entries[2] = {{fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+  while (true) {
+    if (::poll(entries, 2, -1) < 0) continue;
+    if ((entries[1].revents & POLLIN) != 0) return;
+    const int peer = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (peer < 0) continue;
+    if (const std::optional<std::string> line = ReadLine(peer)) WriteLine(peer, answer_(*line));
+    ::close(peer);
+  }
+}
+
+Result<std::string> AskControlSocket(const std::string& path, const std::string& line) {
+  ASSIGN_OR_RETURN(const sockaddr_un name, SocketName(path));
+  const int fd = OpenSocket();
+  if (fd < 0) return SocketError(path, "open a socket");
+  std::optional<std::string> answer;
+  const bool connected = Connect(fd, name);
+  if (connected && WriteLine(fd, line)) answer = ReadLine(fd);
+  ::close(fd);
+  if (!connected) return NotFound(fmt::format("{}: nobody listens there", path));
+  if (!answer) return DeadlineExceeded(fmt::format("{}: no answer came", path));
+  return *answer;
+}
+
+}  // namespace shoal

@@ -1,0 +1,22 @@
+// The facts that tools/doctor_judge judges, from this machine and its network. Each probe has a
+// deadline of a few seconds.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "net/address.h"
+#include "tools/doctor_judge.h"
+
+namespace shoal {
+
+struct DoctorQuestion {
+  std::vector<Address> peers;      // nodes and servers to dial
+  std::vector<Address> servers;    // of these, whose clock is asked for over plain HTTP
+  std::vector<std::string> disks;  // folders
+};
+
+DoctorFacts Probe(const DoctorQuestion& question);
+
+}  // namespace shoal

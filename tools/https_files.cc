@@ -1,0 +1,76 @@
+#include "tools/https_files.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <vector>
+
+#include "base/atomic_file.h"
+#include "net/self_signed.h"
+
+namespace shoal {
+
+namespace {
+
+constexpr int64_t kRenewBeforeS = 30 * 24 * 3600;
+
+int64_t UnixNowS() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+bool IsGood(const TlsFiles& files, int64_t now_unix_s) {
+  const Result<std::string> pem = ReadFileUpTo(files.certificate, kMaxCertificateBytes);
+  if (!pem.ok() || ::access(files.key.c_str(), R_OK) != 0) return false;
+  const Result<CertificateFacts> facts = ReadCertificate(*pem);
+  return facts.ok() && facts->not_after_unix_s > now_unix_s + kRenewBeforeS;
+}
+
+// A name of this host, if it has one that a certificate can hold.
+std::optional<std::string> HostName() {
+  char name[256] = {};
+  if (::gethostname(name, sizeof(name) - 1) != 0) return std::nullopt;
+  const std::string text = name;
+  const bool plain = !text.empty() && text.find_first_not_of(
+                                          "abcdefghijklmnopqrstuvwxyz"
+                                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                          "0123456789.-") == std::string::npos;
+  return plain ? std::optional(text) : std::nullopt;
+}
+
+Result<std::optional<TlsFiles>> OwnFiles(const std::string& listen_host,
+                                         const std::string& state_folder) {
+  const TlsFiles files = {state_folder + "/https-certificate.pem", state_folder + "/https-key.pem"};
+  const int64_t now_unix_s = UnixNowS();
+  if (IsGood(files, now_unix_s)) return std::optional(files);
+  std::vector<std::string> names = {"localhost", "127.0.0.1", "::1"};
+  if (const std::optional<std::string> host = HostName(); host && *host != "localhost") {
+    names.push_back(*host);
+  }
+  if (listen_host.find_first_not_of("0.:") != std::string::npos && listen_host != "127.0.0.1" &&
+      listen_host != "::1") {
+    names.push_back(listen_host);
+  }
+  ASSIGN_OR_RETURN(const SelfSigned made, MakeSelfSigned(names, now_unix_s));
+  RETURN_IF_ERROR(WriteFileAtomically(files.key, made.key_pem));
+  RETURN_IF_ERROR(WriteFileAtomically(files.certificate, made.certificate_pem));
+  return std::optional(files);
+}
+
+}  // namespace
+
+Result<std::optional<TlsFiles>> ChooseHttpsFiles(const HttpsChoice& choice,
+                                                 const std::string& listen_host,
+                                                 const std::string& state_folder) {
+  if (choice.certificate.empty() != choice.key.empty()) {
+    return InvalidArgument("--tls-cert and --tls-key belong together: one of them is missing");
+  }
+  if (!choice.certificate.empty()) {
+    return std::optional(TlsFiles{choice.certificate, choice.key});
+  }
+  if (choice.tls == "self") return OwnFiles(listen_host, state_folder);
+  return std::optional<TlsFiles>();
+}
+
+}  // namespace shoal
