@@ -11,6 +11,7 @@ find_path(TOMLPLUSPLUS_HEADERS toml++/toml.h REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 
 if(SHOAL_WITH_GRPC)
+  pkg_check_modules(QRENCODE REQUIRED IMPORTED_TARGET libqrencode)
   find_package(Protobuf REQUIRED)
   pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++)
   find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)

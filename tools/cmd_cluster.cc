@@ -12,6 +12,7 @@
 #include "tools/cluster_file.h"
 #include "tools/commands.h"
 #include "tools/live_cluster.h"
+#include "tools/state_folder.h"
 #include "tools/terminal.h"
 
 namespace shoal {
@@ -50,6 +51,7 @@ void AddClusterCommand(CLI::App& app, int& exit_code) {
   command->add_option("--model", options->live.model,
                       "GGUF file whose types and layer to measure (default: common ones)");
   command->add_option("-o,--output", options->output, "File to write (default: stdout)");
+  command->add_option("--state", options->live.state, kStateHelp);
   command->add_flag("--refresh", options->live.refresh,
                     "Measure nodes anew, even if they remember a measurement");
   command->callback([options, &exit_code] {

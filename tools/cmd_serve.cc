@@ -1,5 +1,6 @@
 // `shoal serve`: the OpenAI-compatible server.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -9,10 +10,13 @@
 
 #include "base/log.h"
 #include "coordinator/api/http_server.h"
+#include "coordinator/service/mesh_server.h"
 #include "coordinator/text_model.h"
 #include "net/address.h"
 #include "tools/commands.h"
+#include "tools/mesh_nodes.h"
 #include "tools/model_session.h"
+#include "tools/qr_code.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
@@ -28,6 +32,8 @@ struct Options {
   std::string listen = "127.0.0.1:8080";
   std::string model_id;
   bool insecure_network = false;
+  std::string mesh_listen;  // empty: the default, where it is free
+  bool pair = false;
 };
 
 Result<HttpServerOptions> ServerOptions(const Options& options) {
@@ -51,16 +57,59 @@ Result<HttpServerOptions> ServerOptions(const Options& options) {
   return server;
 }
 
-Status Serve(const Options& options) {
+// On stderr, which a service's log may keep: only where somebody asked or watches.
+Status ShowPairingCode(const MeshAuthority& mesh, const Address& listen) {
+  ASSIGN_OR_RETURN(const std::string code, IssuePairingCode(mesh, ReachableAddresses(listen)));
+  const std::string picture = ::isatty(STDERR_FILENO) == 1 ? QrCode(code) : std::string();
+  fmt::print(stderr, "to add a device, within {} minutes: shoal node --join {}\n{}",
+             kCodeLifeS / 60, code, picture);
+  return OkStatus();
+}
+
+// Lets nodes join and say where they are. Null where that is of no use: the nodes are local, or
+// there is none and nobody watches who could add one.
+Result<std::unique_ptr<MeshServer>> StartMeshServer(Options& options) {
+  std::unique_ptr<MeshServer> none;
+  const bool asked = options.pair || !options.mesh_listen.empty();
+  if (options.session.local_nodes > 0 && !asked) return none;
+  const bool watched = options.session.nodes.empty() && ::isatty(STDERR_FILENO) == 1;
+  Result<std::unique_ptr<MeshAuthority>> mesh =
+      asked || watched ? OpenMesh(options.session.state) : FindMesh(options.session.state);
+  if (!mesh.ok() && asked) return mesh.error();
+  if (!mesh.ok()) spdlog::warn("no node can join: {}", mesh.error().message);
+  if (!mesh.ok() || *mesh == nullptr) return none;
+  options.session.mesh = std::move(*mesh);
+  ASSIGN_OR_RETURN(const Roster roster, options.session.mesh->roster().Read());
+  if (!asked && !watched && roster.members.empty()) return none;
+  ASSIGN_OR_RETURN(
+      const Address listen,
+      ParseAddress(options.mesh_listen.empty() ? kDefaultMeshListen : options.mesh_listen));
+  if (listen.is_unix()) return InvalidArgument("--mesh-listen takes HOST:PORT");
+  Result<std::unique_ptr<MeshServer>> server =
+      MeshServer::Start({listen, [](const Member&) {}}, *options.session.mesh);
+  if (!server.ok() && !asked) {
+    spdlog::warn("no node can join: {}", server.error().message);
+    return none;
+  }
+  if (server.ok() && (options.pair || (watched && roster.members.empty()))) {
+    RETURN_IF_ERROR(ShowPairingCode(*options.session.mesh, (*server)->address()));
+  }
+  return server;
+}
+
+Status Serve(Options& options) {
   BlockTerminationSignals();
   ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options));
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
   ProgressLine progress;
+  std::unique_ptr<MeshServer> mesh_server;
   std::unique_ptr<ModelSession> session;
   std::unique_ptr<TextModel> text;
   std::unique_ptr<HttpServer> server;
   {
     const SignalListener interrupted([](int number) { std::_Exit(128 + number); });
+    ASSIGN_OR_RETURN(mesh_server, StartMeshServer(options));
+    options.session.all_nodes = options.session.mesh != nullptr;
     ASSIGN_OR_RETURN(session, ModelSession::Open(options.session, [&](const std::string& line) {
                        progress.Show(line);
                      }));
@@ -88,6 +137,10 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
   AddThreadsOption(*command, options->session.threads);
   command->add_option("--listen", options->listen, "HOST:PORT (port 0: any)")
       ->capture_default_str();
+  command->add_option("--mesh-listen", options->mesh_listen,
+                      fmt::format("HOST:PORT that nodes find this coordinator at (default: {})",
+                                  kDefaultMeshListen));
+  command->add_flag("--pair", options->pair, "Show a pairing code, which lets one device join");
   command->add_option("--model-id", options->model_id, "Name in /v1/models (default: the file's)");
   command
       ->add_option("--sessions", options->session.sessions,

@@ -21,6 +21,7 @@
 #include "model/gguf/tensor_type.h"
 #include "model/step/step.h"
 #include "net/address.h"
+#include "net/identity/credentials.h"
 #include "net/link_client.h"
 #include "net/link_probe.h"
 #include "partitioner/cluster.h"
@@ -31,13 +32,15 @@ namespace shoal {
 struct MeshNode {
   std::string name;
   Address address;
+  Trust trust;  // empty for a Unix socket
 };
 
 struct NodeDescription {
   std::string isa;
   int32_t threads = 0;
   int64_t memory_bytes = 0;
-  bool memory_limited = false;  // by its user; else it shares its machine's memory with others there
+  bool memory_limited =
+      false;  // by its user; else it shares its machine's memory with others there
   double weight_bytes_per_s = 0;
   std::string host_id;
   uint64_t instance = 0;
@@ -88,6 +91,7 @@ class NodeLink {
   void Cancel();
 
  private:
+  bool IsRevoked() const;
   void WatchThreadMain();
   std::unique_ptr<grpc::ClientContext> MakeContext(int timeout_ms);
   Error Explain(const grpc::Status& status) const;

@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "net/address.h"
+#include "net/identity/credentials.h"
 #include "net/link_probe.h"
 #include "node/service/active_plan.h"
 #include "node/shard_host.h"
@@ -26,7 +27,8 @@ struct NodeOptions {
   std::string cache_folder;        // where identities of models are remembered; empty: nowhere
   int threads = 1;                 // that compute
   int64_t memory_limit_bytes = 0;  // 0: what the OS says is available
-  bool insecure_network = false;   // allows `listen` to be reachable from other machines
+  // Of the mesh that this node is a member of; shared with its channels. Null: a Unix socket only.
+  std::shared_ptr<Credentials> credentials;
 };
 
 class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::Service {
@@ -48,6 +50,9 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   grpc::Status Link(grpc::ServerContext* context, LinkServerStream* stream) override;
   grpc::Status Probe(grpc::ServerContext* context, ProbeServerStream* stream) override;
 
+  uint64_t instance() const { return probe_server_.instance(); }
+  // Ends the plan if a peer that was revoked has a part in it.
+  void EndIfRevoked();
   // Ends the plan, if there is one, so that blocked handlers return.
   void Shutdown();
 
@@ -56,7 +61,8 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   Status Replace(Epoch epoch);  // ends the current plan and waits until its stage is free
   Result<std::shared_ptr<ActivePlan>> Find(Epoch epoch);
   bool IsServing();
-  int64_t OfferedMemoryBytes();  // REQUIRES prepare_mutex_ to be held
+  Trust TrustOf(const std::string& node_id) const;  // of another node that is to be dialled
+  int64_t OfferedMemoryBytes();                     // REQUIRES prepare_mutex_ to be held
 
   const NodeOptions options_;
   const kernels::KernelTable& kernels_;
@@ -72,7 +78,7 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   std::shared_ptr<ActivePlan> plan_;
 };
 
-// The running server. Start refuses an address that others could reach unless insecure_network.
+// The running server. Start refuses an address on the network without credentials.
 class NodeServer {
  public:
   static Result<std::unique_ptr<NodeServer>> Start(const NodeOptions& options,
@@ -82,6 +88,7 @@ class NodeServer {
 
   // With the port that was bound.
   const Address& address() const { return address_; }
+  NodeService& service() { return *service_; }
 
  private:
   NodeServer() = default;
