@@ -12,6 +12,7 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 
 if(SHOAL_WITH_GRPC)
   pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
+  pkg_check_modules(QRENCODE REQUIRED IMPORTED_TARGET libqrencode)
   find_package(Protobuf REQUIRED)
   pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++)
   find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)

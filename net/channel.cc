@@ -4,11 +4,14 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 
+#include "base/check.h"
+
 namespace shoal {
 
 namespace {
 
 constexpr int kKeepaliveMs = 5000;
+constexpr int kHandshakeMs = 5000;  // of TLS: a peer that says nothing holds no connection
 // A step is written without waiting for the peer to have read the one before it.
 constexpr int kStreamWindowBytes = 4 << 20;
 
@@ -27,7 +30,14 @@ void SetCommon(Arguments set) {
 
 std::string BuildId() { return SHOAL_BUILD_ID; }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const Address& address) {
+Status CheckDiallable(const Address& address, const Trust& trust) {
+  if (address.is_unix() || trust.own != nullptr) return OkStatus();
+  return FailedPrecondition(address.ToString() +
+                            ": this process has no certificate of a mesh to dial it with");
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const Address& address, const Trust& trust) {
+  CHECK(address.is_unix() || trust.own != nullptr, "a channel over the network has credentials");
   grpc::ChannelArguments arguments;
   SetCommon([&](const char* name, int value) { arguments.SetInt(name, value); });
   // A node that comes back is dialled at once rather than after gRPC's own back-off.
@@ -35,17 +45,26 @@ std::shared_ptr<grpc::Channel> MakeChannel(const Address& address) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(address.ToString(), grpc::InsecureChannelCredentials(),
-                                   arguments);
+  if (trust.own == nullptr) {
+    return grpc::CreateCustomChannel(address.ToString(), grpc::InsecureChannelCredentials(),
+                                     arguments);
+  }
+  arguments.SetSslTargetNameOverride(trust.ExpectedName());
+  return grpc::CreateCustomChannel(address.ToString(), trust.own->ForDialling(), arguments);
 }
 
-void ConfigureServer(grpc::ServerBuilder& builder, const Address& address, int* bound_port) {
+void ConfigureServer(grpc::ServerBuilder& builder, const Address& address,
+                     const std::shared_ptr<grpc::ServerCredentials>& credentials, int* bound_port) {
+  CHECK(address.is_unix() || credentials != nullptr, "a server on the network has credentials");
   SetCommon([&](const char* name, int value) { builder.AddChannelArgument(name, value); });
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
-  builder.AddListeningPort(address.ToString(), grpc::InsecureServerCredentials(), bound_port);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+  builder.AddListeningPort(address.ToString(),
+                           credentials == nullptr ? grpc::InsecureServerCredentials() : credentials,
+                           bound_port);
 }
 
 grpc::Status ToGrpcStatus(const Error& error) {
@@ -76,6 +95,8 @@ Error FromGrpcStatus(const grpc::Status& status, const std::string& peer) {
     case grpc::DEADLINE_EXCEEDED: code = ErrorCode::kDeadlineExceeded; break;
     case grpc::CANCELLED: code = ErrorCode::kCancelled; break;
     case grpc::DATA_LOSS: code = ErrorCode::kDataLoss; break;
+    case grpc::UNAUTHENTICATED:
+    case grpc::PERMISSION_DENIED: code = ErrorCode::kFailedPrecondition; break;
     default: break;
   }
   const std::string text = status.ok() ? "closed the connection" : status.error_message();

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "net/address.h"
+#include "net/identity/credentials.h"
 
 namespace shoal {
 
@@ -25,10 +26,16 @@ constexpr int kCallTimeoutMs = 5000;          // of a call that should take no t
 // What this build is, for handshakes: two builds that differ refuse each other.
 std::string BuildId();
 
-std::shared_ptr<grpc::Channel> MakeChannel(const Address& address);
+// Whether `trust` can dial `address`: the network takes credentials.
+Status CheckDiallable(const Address& address, const Trust& trust);
 
-// Settings and port; `bound_port` is written when the server starts.
-void ConfigureServer(grpc::ServerBuilder& builder, const Address& address, int* bound_port);
+// TLS if `trust` has credentials. REQUIRES CheckDiallable.
+std::shared_ptr<grpc::Channel> MakeChannel(const Address& address, const Trust& trust);
+
+// Settings and port; `bound_port` is written when the server starts. Without `credentials` the
+// server speaks plain text: REQUIRES a Unix socket then.
+void ConfigureServer(grpc::ServerBuilder& builder, const Address& address,
+                     const std::shared_ptr<grpc::ServerCredentials>& credentials, int* bound_port);
 
 // Between our errors and gRPC's, both ways; `peer` names the other side in the message.
 grpc::Status ToGrpcStatus(const Error& error);

@@ -22,7 +22,8 @@ LinkClient::~LinkClient() {
 }
 
 Status LinkClient::Shake(v1::LinkRole role) {
-  channel_ = MakeChannel(target_.address);
+  RETURN_IF_ERROR(CheckDiallable(target_.address, target_.trust));
+  channel_ = MakeChannel(target_.address, target_.trust);
   const auto deadline =
       std::chrono::system_clock::now() + std::chrono::milliseconds(kCallTimeoutMs);
   if (!channel_->WaitForConnected(deadline)) {

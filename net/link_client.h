@@ -14,6 +14,7 @@
 #include "base/sha256.h"
 #include "model/step/step.h"
 #include "net/address.h"
+#include "net/identity/credentials.h"
 #include "proto/pipeline.grpc.pb.h"
 
 namespace shoal {
@@ -22,6 +23,7 @@ namespace shoal {
 struct LinkTarget {
   std::string name;  // for error messages
   Address address;
+  Trust trust;
   Epoch epoch;
   Sha256Digest model_identity{};
   LayerRange layers;

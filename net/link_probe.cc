@@ -45,7 +45,7 @@ Status CheckMessage(const v1::ProbeMessage& message) {
 class Probe {
  public:
   Probe(const ProbeTarget& target, const Clock& clock)
-      : target_(target), clock_(clock), channel_(MakeChannel(target.address)) {}
+      : target_(target), clock_(clock), channel_(MakeChannel(target.address, target.trust)) {}
 
   ~Probe() {
     context_.TryCancel();
@@ -190,6 +190,7 @@ Result<double> Probe::BytesPerS(Transfer transfer) {
 }  // namespace
 
 Result<LinkMeasurement> ProbeLink(const ProbeTarget& target, const Clock& clock) {
+  RETURN_IF_ERROR(CheckDiallable(target.address, target.trust));
   return Probe(target, clock).Run();
 }
 

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "net/address.h"
+#include "net/identity/credentials.h"
 #include "proto/pipeline.grpc.pb.h"
 
 namespace shoal {
@@ -39,6 +40,7 @@ struct LinkMeasurement {
 struct ProbeTarget {
   std::string name;  // for error messages
   Address address;
+  Trust trust;
   uint64_t instance = 0;  // what must answer there: DescribeReply.instance
   bool round_trip_only = false;
 };

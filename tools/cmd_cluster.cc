@@ -13,6 +13,7 @@
 #include "tools/commands.h"
 #include "tools/live_cluster.h"
 #include "tools/model_library.h"
+#include "tools/state_folder.h"
 #include "tools/terminal.h"
 
 namespace shoal {
@@ -51,6 +52,7 @@ void AddClusterCommand(CLI::App& app, int& exit_code) {
   AddModelOption(*command, "--model", options->live.model,
                  "GGUF file whose types and layer to measure (default: common ones)");
   command->add_option("-o,--output", options->output, "File to write (default: stdout)");
+  command->add_option("--state", options->live.state, kStateHelp);
   command->add_flag("--refresh", options->live.refresh,
                     "Measure nodes anew, even if they remember a measurement");
   command->callback([options, &exit_code] {

@@ -1,15 +1,23 @@
 // `shoal node`: serves one shard to a coordinator.
+#include <fmt/format.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 
+#include "base/file_lock.h"
 #include "base/log.h"
+#include "base/wall_clock.h"
 #include "model/gguf/gguf_file.h"
 #include "node/profiler.h"
+#include "node/service/mesh_member.h"
 #include "node/service/node_service.h"
 #include "tools/cache_folder.h"
 #include "tools/commands.h"
@@ -28,9 +36,10 @@ namespace {
 constexpr int64_t kBytesPerSInMbit = 125'000;
 
 struct Options {
-  std::string listen = "127.0.0.1:7701";
-  std::string log_level = "info";
+  std::string listen = "0.0.0.0:7701";
+  std::string join;
   std::string state;
+  std::string log_level = "info";
   PolicyFlags policy;
   std::string store;
   int64_t store_quota_gib = 64;
@@ -40,10 +49,84 @@ struct Options {
   NodeOptions node;
 };
 
+// The node's membership while it runs. The end of it, if the mesh ends it, ends the process.
+struct Membership {
+  std::string machine = MachineMark();
+  std::optional<FileLock> lock;  // one process for each identity
+  std::string folder;
+  CoordinatorContact coordinator;
+  std::mutex mutex;  // guards refused
+  std::optional<Error> refused;
+  std::unique_ptr<MeshMember> member;
+};
+
+std::string HostName() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "node";
+}
+
+// A code that was used before is no error on a device that it let in: services start with the same
+// command line every time.
+Status Join(Options& options, Membership& membership) {
+  std::string text = options.join;
+  if (text == "-" && !std::getline(std::cin, text)) {
+    return InvalidArgument("--join -: there is no pairing code on stdin");
+  }
+  ASSIGN_OR_RETURN(const PairingCode code, DecodePairingCode(text));
+  const std::string name = options.node.name.empty() ? HostName() : options.node.name;
+  const Result<std::string> joined = JoinMesh(code, name, membership.folder, membership.machine);
+  if (joined.ok()) {
+    spdlog::info("joined the mesh as {}", *joined);
+    return OkStatus();
+  }
+  const Result<OwnIdentity> before =
+      LoadIdentity(membership.folder, membership.machine, UnixNowS());
+  if (!before.ok()) return joined.error();
+  spdlog::warn("did not join anew: {}", joined.error().message);
+  return OkStatus();
+}
+
+// Reads who this node is, after it has joined if it was told to.
+Status EnterMesh(Options& options, Membership& membership) {
+  ASSIGN_OR_RETURN(const std::string state, StateFolder(options.state));
+  membership.folder = state + "/node";
+  std::error_code failed;
+  std::filesystem::create_directories(membership.folder, failed);
+  Result<FileLock> lock = FileLock::Try(membership.folder + "/lock");
+  if (!lock.ok()) return lock.error().WithContext("another shoal node runs with this identity");
+  membership.lock.emplace(std::move(*lock));
+  if (!options.join.empty()) RETURN_IF_ERROR(Join(options, membership));
+  Result<OwnIdentity> own = LoadIdentity(membership.folder, membership.machine, UnixNowS());
+  if (!own.ok() && own.error().code == ErrorCode::kNotFound) {
+    return FailedPrecondition(fmt::format(
+        "{}: this device belongs to no mesh yet: 'shoal nodes invite' on the coordinator prints a "
+        "pairing code, for 'shoal node --join CODE' here",
+        options.listen));
+  }
+  if (!own.ok()) return own.error();
+  ASSIGN_OR_RETURN(membership.coordinator, LoadContact(membership.folder));
+  options.node.credentials = std::make_shared<Credentials>(std::move(*own));
+  return OkStatus();
+}
+
+void StayInMesh(const Options& options, Membership& membership, NodeServer& server) {
+  MemberOptions member = {membership.coordinator, membership.folder, membership.machine,
+                          server.address().ToString(), server.service().instance()};
+  membership.member = std::make_unique<MeshMember>(
+      std::move(member), options.node.credentials, [&server] { server.service().EndIfRevoked(); },
+      [&membership](Error error) {
+        {
+          const std::lock_guard lock(membership.mutex);
+          membership.refused = std::move(error);
+        }
+        ::kill(::getpid(), SIGTERM);
+      });
+}
+
 Status Serve(Options& options) {
   BlockTerminationSignals();
-  if (options.node.name.empty()) options.node.name = options.listen;
-  RETURN_IF_ERROR(InitLogging(options.node.name, options.log_level));
+  const std::string log_name = options.node.name.empty() ? options.listen : options.node.name;
+  RETURN_IF_ERROR(InitLogging(log_name, options.log_level));
   ASSIGN_OR_RETURN(const kernels::KernelTable* kernels, ChooseKernels(options.inexact_blas));
   ASSIGN_OR_RETURN(options.node.listen, ParseAddress(options.listen));
   // A coordinator's local nodes are as available as it is itself.
@@ -65,12 +148,11 @@ Status Serve(Options& options) {
   }
   options.node.store_quota_bytes = options.store_quota_gib << 30;
   options.node.max_upload_bytes_per_s = options.max_upload_mbit * kBytesPerSInMbit;
-  ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server,
-                   NodeServer::Start(options.node, *kernels));
-  if (!options.node.listen.is_local()) {
-    spdlog::warn("{} is reachable from the network, unencrypted and open to anyone",
-                 server->address().ToString());
-  }
+  Membership membership;
+  if (!options.node.listen.is_unix()) RETURN_IF_ERROR(EnterMesh(options, membership));
+  if (options.node.name.empty()) options.node.name = options.listen;
+  ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server, NodeServer::Start(options.node, *kernels));
+  if (!options.node.listen.is_unix()) StayInMesh(options, membership, *server);
   const SteadyClock clock;
   std::unique_ptr<NodeKeeper> keeper;
   if (!options.exit_with_stdin) {
@@ -87,6 +169,7 @@ Status Serve(Options& options) {
     const SignalListener impatient([](int number) { std::_Exit(128 + number); });
     server->SetUnavailable("it is being stopped");
   }
+  membership.member.reset();
   server.reset();
   // The last of a coordinator's local nodes removes their folder, also where the coordinator was
   // killed; for the others it is not empty yet.
@@ -96,6 +179,7 @@ Status Serve(Options& options) {
     std::filesystem::remove(socket, ignored);
     std::filesystem::remove(socket.parent_path(), ignored);
   }
+  if (membership.refused) return *membership.refused;
   return OkStatus();
 }
 
@@ -120,14 +204,15 @@ void AddNodeCommand(CLI::App& app, int& exit_code) {
       ->add_option("--max-upload", options->max_upload_mbit,
                    "Mbit/s of weights sent to other nodes, at most (default: unlimited)")
       ->check(CLI::Range(1, 1'000'000));
-  command->add_option("--name", options->node.name, "Name in messages (default: the address)");
+  command->add_option("--name", options->node.name,
+                      "Name in messages, and that to join with (default: the address; the host's)");
   options->node.threads = 0;
   AddThreadsOption(*command, options->node.threads);
   AddPolicyOptions(*command, options->policy);
-  command->add_option("--state", options->state,
-                      "State folder (default: $SHOAL_STATE, else ~/.local/state/shoal)");
-  command->add_flag("--insecure-network", options->node.insecure_network,
-                    "Allow --listen to be reachable from other machines, unencrypted");
+  command->add_option(
+      "--join", options->join,
+      "Pairing code of the mesh to join (-: from stdin); the next start needs none");
+  command->add_option("--state", options->state, kStateHelp);
   command->add_flag("--inexact-blas", options->inexact_blas, kInexactBlasHelp);
   command->add_flag("--exit-with-stdin", options->exit_with_stdin,
                     "End when stdin is closed (for a parent process)");

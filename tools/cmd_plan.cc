@@ -23,6 +23,7 @@
 #include "tools/model_shapes.h"
 #include "tools/plan_json.h"
 #include "tools/plan_report.h"
+#include "tools/state_folder.h"
 #include "tools/terminal.h"
 
 namespace shoal {
@@ -38,6 +39,7 @@ struct Options {
   std::string cluster;
   bool live = false;
   std::vector<std::string> nodes;  // of the live cluster
+  std::string state;               // of their mesh
   std::string objective = "latency";
   std::vector<double> weights;
   std::string context = "4096";
@@ -62,6 +64,7 @@ Result<ClusterFile> LoadCluster(const Options& options) {
   LiveOptions live;
   live.nodes = options.nodes;
   live.model = options.model;
+  live.state = options.state;
   ClusterFile file;
   ASSIGN_OR_RETURN(file.cluster, MeasureLive(live));
   file.title = std::to_string(options.nodes.size()) + " nodes, measured";
@@ -332,6 +335,7 @@ void AddPlanCommand(CLI::App& app, int& exit_code) {
       command->add_flag("--live", options->live, "Measure the nodes that --node names instead");
   CLI::Option* nodes = command->add_option("--node", options->nodes, kLiveNodesHelp);
   live->excludes(cluster)->needs(nodes);
+  command->add_option("--state", options->state, kStateHelp);
   nodes->needs(live);
   command->add_option("--objective", options->objective, "latency, throughput or first-token")
       ->capture_default_str()

@@ -1,5 +1,6 @@
 // `shoal serve`: the OpenAI-compatible server.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include "base/log.h"
 #include "coordinator/api/api_keys.h"
 #include "coordinator/api/http_server.h"
+#include "coordinator/service/mesh_server.h"
 #include "coordinator/service/mesh_state.h"
 #include "coordinator/text_model.h"
 #include "net/address.h"
@@ -18,7 +20,9 @@
 #include "tools/api_key_path.h"
 #include "tools/commands.h"
 #include "tools/https_files.h"
+#include "tools/mesh_nodes.h"
 #include "tools/model_session.h"
+#include "tools/qr_code.h"
 #include "tools/signals.h"
 #include "tools/state_folder.h"
 #include "tools/terminal.h"
@@ -35,8 +39,9 @@ struct Options {
   SessionOptions session;
   std::string listen = "127.0.0.1:8080";
   std::string model_id;
-  std::string state;
   HttpsChoice https;
+  std::string mesh_listen;  // empty: the default, where it is free
+  bool pair = false;
 };
 
 // Without a key, the API answers only on this machine.
@@ -61,7 +66,7 @@ Status CheckExposure(const Address& address, const HttpServerOptions& server) {
 Result<HttpServerOptions> ServerOptions(const Options& options) {
   ASSIGN_OR_RETURN(const Address address, ParseAddress(options.listen));
   if (address.is_unix()) return InvalidArgument("--listen: the HTTP server takes HOST:PORT");
-  ASSIGN_OR_RETURN(const std::string state_folder, StateFolder(options.state));
+  ASSIGN_OR_RETURN(const std::string state_folder, StateFolder(options.session.state));
   HttpServerOptions server;
   server.host = address.host == "localhost" ? "127.0.0.1" : address.host;
   server.port = address.port;
@@ -86,9 +91,9 @@ void SayCertificate(const TlsFiles& files) {
 }
 
 // Without a model: what was served last, over the same nodes.
-Status Recall(const std::string& state, SessionOptions& session) {
+Status Recall(SessionOptions& session) {
   if (!session.model.empty() && session.nodes.empty()) return OkStatus();  // nothing to remember
-  ASSIGN_OR_RETURN(session.state_folder, StateFolder(state));
+  ASSIGN_OR_RETURN(session.state_folder, StateFolder(session.state));
   if (!session.model.empty()) return OkStatus();
   const Result<MeshState> last = ReadMeshState(session.state_folder);
   if (!last.ok()) {
@@ -101,17 +106,60 @@ Status Recall(const std::string& state, SessionOptions& session) {
   return OkStatus();
 }
 
+// On stderr, which a service's log may keep: only where somebody asked or watches.
+Status ShowPairingCode(const MeshAuthority& mesh, const Address& listen) {
+  ASSIGN_OR_RETURN(const std::string code, IssuePairingCode(mesh, ReachableAddresses(listen)));
+  const std::string picture = ::isatty(STDERR_FILENO) == 1 ? QrCode(code) : std::string();
+  fmt::print(stderr, "to add a device, within {} minutes: shoal node --join {}\n{}",
+             kCodeLifeS / 60, code, picture);
+  return OkStatus();
+}
+
+// Lets nodes join and say where they are. Null where that is of no use: the nodes are local, or
+// there is none and nobody watches who could add one.
+Result<std::unique_ptr<MeshServer>> StartMeshServer(Options& options) {
+  std::unique_ptr<MeshServer> none;
+  const bool asked = options.pair || !options.mesh_listen.empty();
+  if (options.session.local_nodes > 0 && !asked) return none;
+  const bool watched = options.session.nodes.empty() && ::isatty(STDERR_FILENO) == 1;
+  Result<std::unique_ptr<MeshAuthority>> mesh =
+      asked || watched ? OpenMesh(options.session.state) : FindMesh(options.session.state);
+  if (!mesh.ok() && asked) return mesh.error();
+  if (!mesh.ok()) spdlog::warn("no node can join: {}", mesh.error().message);
+  if (!mesh.ok() || *mesh == nullptr) return none;
+  options.session.mesh = std::move(*mesh);
+  ASSIGN_OR_RETURN(const Roster roster, options.session.mesh->roster().Read());
+  if (!asked && !watched && roster.members.empty()) return none;
+  ASSIGN_OR_RETURN(
+      const Address listen,
+      ParseAddress(options.mesh_listen.empty() ? kDefaultMeshListen : options.mesh_listen));
+  if (listen.is_unix()) return InvalidArgument("--mesh-listen takes HOST:PORT");
+  Result<std::unique_ptr<MeshServer>> server =
+      MeshServer::Start({listen, [](const Member&) {}}, *options.session.mesh);
+  if (!server.ok() && !asked) {
+    spdlog::warn("no node can join: {}", server.error().message);
+    return none;
+  }
+  if (server.ok() && (options.pair || (watched && roster.members.empty()))) {
+    RETURN_IF_ERROR(ShowPairingCode(*options.session.mesh, (*server)->address()));
+  }
+  return server;
+}
+
 Status Serve(Options& options) {
   BlockTerminationSignals();
-  RETURN_IF_ERROR(Recall(options.state, options.session));
+  RETURN_IF_ERROR(Recall(options.session));
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
   ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options));
   ProgressLine progress;
+  std::unique_ptr<MeshServer> mesh_server;
   std::unique_ptr<ModelSession> session;
   std::unique_ptr<TextModel> text;
   std::unique_ptr<HttpServer> server;
   {
     const SignalListener interrupted([](int number) { std::_Exit(128 + number); });
+    ASSIGN_OR_RETURN(mesh_server, StartMeshServer(options));
+    options.session.all_nodes = options.session.mesh != nullptr;
     ASSIGN_OR_RETURN(session, ModelSession::Open(options.session, [&](const std::string& line) {
                        progress.Show(line);
                      }));
@@ -155,13 +203,17 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(0, 2));
   command->add_option("--listen", options->listen, "HOST:PORT (port 0: any)")
       ->capture_default_str();
+  command->add_option("--mesh-listen", options->mesh_listen,
+                      fmt::format("HOST:PORT that nodes find this coordinator at (default: {})",
+                                  kDefaultMeshListen));
+  command->add_flag("--pair", options->pair, "Show a pairing code, which lets one device join");
   command->add_option("--model-id", options->model_id, "Name in /v1/models (default: the file's)");
   command
       ->add_option("--sessions", options->session.sessions,
                    "Full contexts that fit in KV memory at once; more requests wait")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
-  command->add_option("--state", options->state,
+  command->add_option("--state", options->session.state,
                       "Folder of keys, certificates and the last plan (default: $SHOAL_STATE, else "
                       "~/.local/state/shoal)");
   CLI::Option* const tls =

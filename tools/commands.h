@@ -19,6 +19,7 @@ void AddModelsCommand(CLI::App& app, int& exit_code);
 void AddNodeCommand(CLI::App& app, int& exit_code);
 // To the node command itself.
 void AddNodePauseCommands(CLI::App& node, int& exit_code);
+void AddNodesCommand(CLI::App& app, int& exit_code);
 void AddPlanCommand(CLI::App& app, int& exit_code);
 void AddProfileCommand(CLI::App& app, int& exit_code);
 void AddPullCommand(CLI::App& app, int& exit_code);

@@ -3,22 +3,23 @@
 #include <fmt/format.h>
 
 #include "coordinator/service/measure_cluster.h"
+#include "tools/mesh_nodes.h"
 #include "tools/terminal.h"
 
 namespace shoal {
 
 namespace {
 
-// "NAME=ADDRESS", or an address that is its own name.
-Result<MeshNode> ParseNode(const std::string& text) {
+// "NAME=NODE", or a node that keeps its name.
+Result<MeshNode> ParseNode(const std::string& text, const MeshAuthority* mesh) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos) {
-    ASSIGN_OR_RETURN(Address address, ParseAddress(text));
-    return MeshNode{text, std::move(address)};
+    return FindNode(text, mesh);
   }
-  ASSIGN_OR_RETURN(Address address, ParseAddress(text.substr(equals + 1)));
+  ASSIGN_OR_RETURN(MeshNode node, FindNode(text.substr(equals + 1), mesh));
   if (equals == 0) return InvalidArgument(fmt::format("--node {}: the name is empty", text));
-  return MeshNode{text.substr(0, equals), std::move(address)};
+  node.name = text.substr(0, equals);
+  return node;
 }
 
 }  // namespace
@@ -26,8 +27,9 @@ Result<MeshNode> ParseNode(const std::string& text) {
 Result<Cluster> MeasureLive(const LiveOptions& options) {
   MeasureOptions measure;
   measure.refresh = options.refresh;
+  ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, FindMesh(options.state));
   for (const std::string& text : options.nodes) {
-    ASSIGN_OR_RETURN(MeshNode node, ParseNode(text));
+    ASSIGN_OR_RETURN(MeshNode node, ParseNode(text, mesh.get()));
     measure.nodes.push_back(std::move(node));
   }
   if (!options.model.empty()) {

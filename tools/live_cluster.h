@@ -10,14 +10,15 @@
 namespace shoal {
 
 struct LiveOptions {
-  std::vector<std::string> nodes;  // [NAME=]ADDRESS
+  std::vector<std::string> nodes;  // [NAME=]NODE
+  std::string state;               // as --state says
   std::string model;               // whose types and layer to measure; empty: common ones
   bool refresh = false;            // measure anew, whatever nodes remember
 };
 
 // Help text of the option that takes them.
 constexpr const char* kLiveNodesHelp =
-    "[NAME=]ADDRESS of a running node (HOST:PORT or unix:/PATH), once per node";
+    "[NAME=]NODE, a member's name or address or unix:/PATH, once per node";
 
 // Errors: an address that is none, a model that is none, those of MeasureCluster.
 Result<Cluster> MeasureLive(const LiveOptions& options);

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   constexpr int kWrongUsage = 2;
   // Our own messages say what failed; gRPC's would come before them, in its own words.
   ::setenv("GRPC_VERBOSITY", "NONE", 0);
+  shoal::RequireTls13();
   CLI::App app{"Shoal runs one large language model across the devices you have."};
   app.name("shoal");
   app.set_version_flag("--version", shoal::BuildId());
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
   shoal::AddModelsCommand(app, exit_code);
   shoal::AddKeysCommand(app, exit_code);
   shoal::AddDoctorCommand(app, exit_code);
+  shoal::AddNodesCommand(app, exit_code);
   shoal::AddBenchCommand(app, exit_code);
   shoal::AddPlanCommand(app, exit_code);
   shoal::AddProfileCommand(app, exit_code);

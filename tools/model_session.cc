@@ -19,6 +19,7 @@
 #include "tools/cache_folder.h"
 #include "tools/kernel_choice.h"
 #include "tools/model_library.h"
+#include "tools/state_folder.h"
 
 namespace shoal {
 
@@ -68,9 +69,12 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
                                    "Run the model over this many node processes on this machine");
   local->check(CLI::Range(1, 64));
   command
-      .add_option("--node", options.nodes,
-                  "Address of a running node (HOST:PORT or unix:/PATH), once per node in order")
+      .add_option(
+          "--node", options.nodes,
+          "A running node: its name or address in the mesh, or unix:/PATH; once per node in "
+          "order")
       ->excludes(local);
+  command.add_option("--state", options.state, kStateHelp);
   command
       .add_option("--split", options.split, "Layers of each node, e.g. 11,11,8 (default: planned)")
       ->delimiter(',')
@@ -111,6 +115,7 @@ Result<std::unique_ptr<ModelSession>> ModelSession::Open(
   std::unique_ptr<ModelSession> session(new ModelSession(options));
   ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(options.model));
   session->file_ = std::make_shared<const GgufFile>(std::move(file));
+  RETURN_IF_ERROR(session->FindNodes());
   RETURN_IF_ERROR(session->FillDefaults());
   const SessionOptions& filled = session->options_;
   SchedulerOptions scheduler;
@@ -123,6 +128,30 @@ Result<std::unique_ptr<ModelSession>> ModelSession::Open(
   const bool here = filled.local_nodes == 0 && filled.nodes.empty();
   RETURN_IF_ERROR(here ? session->StartHere(progress) : session->StartMesh(progress));
   return session;
+}
+
+Status ModelSession::FindNodes() {
+  if (options_.local_nodes > 0) return OkStatus();
+  for (auto node = options_.nodes.begin(); node != options_.nodes.end(); ++node) {
+    if (std::find(options_.nodes.begin(), node, *node) != node) {
+      return InvalidArgument(fmt::format("--node {} is given twice", *node));
+    }
+  }
+  const bool named =
+      std::any_of(options_.nodes.begin(), options_.nodes.end(),
+                  [](const std::string& node) { return !node.starts_with("unix:"); });
+  if (options_.mesh == nullptr && named) {
+    ASSIGN_OR_RETURN(options_.mesh, FindMesh(options_.state));
+  }
+  for (const std::string& text : options_.nodes) {
+    ASSIGN_OR_RETURN(MeshNode node, FindNode(text, options_.mesh.get()));
+    nodes_.push_back(std::move(node));
+  }
+  if (options_.all_nodes && options_.nodes.empty() && options_.split.empty()) {
+    ASSIGN_OR_RETURN(nodes_, AllNodes(*options_.mesh));
+    for (const MeshNode& node : nodes_) options_.nodes.push_back(node.name);
+  }
+  return OkStatus();
 }
 
 Status ModelSession::FillDefaults() {
@@ -146,11 +175,6 @@ Status ModelSession::FillDefaults() {
       return InvalidArgument(
           fmt::format("--split: {} parts with {} layers in all; there are {} nodes and {} layers",
                       options_.split.size(), sum, nodes, shape_.layer_count()));
-    }
-  }
-  for (auto node = options_.nodes.begin(); node != options_.nodes.end(); ++node) {
-    if (std::find(options_.nodes.begin(), node, *node) != node) {
-      return InvalidArgument(fmt::format("--node {} is given twice", *node));
     }
   }
   if (nodes > static_cast<size_t>(shape_.layer_count())) {
@@ -194,13 +218,10 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
     ASSIGN_OR_RETURN(local_nodes_, LocalNodes::Start(options_.local_nodes, options_.threads,
                                                      options_.log_level, options_.inexact_blas));
     for (size_t i = 0; i < local_nodes_->names().size(); ++i) {
-      mesh.nodes.push_back({local_nodes_->names()[i], local_nodes_->addresses()[i]});
+      mesh.nodes.push_back({local_nodes_->names()[i], local_nodes_->addresses()[i], {}});
     }
   }
-  for (const std::string& text : options_.nodes) {
-    ASSIGN_OR_RETURN(Address address, ParseAddress(text));
-    mesh.nodes.push_back({text, std::move(address)});
-  }
+  mesh.nodes.insert(mesh.nodes.end(), nodes_.begin(), nodes_.end());
   std::error_code failed;
   mesh.model_path = std::filesystem::absolute(options_.model, failed).string();
   const Manifest manifest = ReadManifest(*file_, options_.threads, progress);
@@ -252,9 +273,10 @@ std::string ModelSession::DescribeStages() const {
   std::string text;
   for (const PlannedStage& stage : plan->stages) {
     const auto device = static_cast<size_t>(stage.device);
-    text += fmt::format("{}: layers [{}, {}), {} MiB of weights, {} threads, {}\n",
-                        nodes[device].name, stage.layers.begin, stage.layers.end,
-                        stage.weight_bytes >> 20, nodes[device].threads, nodes[device].isa);
+    const std::string name = local_nodes_ ? local_nodes_->names()[device] : nodes_[device].name;
+    text += fmt::format("{}: layers [{}, {}), {} MiB of weights, {} threads, {}\n", name,
+                        stage.layers.begin, stage.layers.end, stage.weight_bytes >> 20,
+                        nodes[device].threads, nodes[device].isa);
   }
   if (ObjectiveOf(options_) && options_.split.empty()) {
     const Prediction& predicted = plan->prediction;

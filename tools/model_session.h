@@ -18,25 +18,30 @@
 #include "model/transformer/stage.h"
 #include "tools/local_nodes.h"
 #include "tools/local_pipeline.h"
+#include "tools/mesh_nodes.h"
 
 namespace shoal {
 
 struct SessionOptions {
   std::string model;
   int local_nodes = 0;             // 0: in this process, unless `nodes`
-  std::vector<std::string> nodes;  // addresses, in pipeline order
-  std::vector<int32_t> split;      // layers of each node; empty: planned
-  std::string plan;                // as --plan takes it; empty: a default that suits the nodes
-  int threads = 0;                 // of this machine, whatever the number of local nodes; 0: auto
-  int32_t context = 0;             // 0: the model's, at most kDefaultContext
-  int32_t sessions = 1;            // that may hold a full context at once
-  int32_t spares = 0;              // losses of nodes that are prepared for
-  int32_t queue_timeout_s = 0;     // for a request to wait for memory; 0: for ever
-  int32_t prefill_chunk = 0;       // 0: a default that suits the pipeline
+  std::vector<std::string> nodes;  // names or addresses, in pipeline order
+  bool all_nodes = false;  // of `mesh`, if neither local nodes nor `nodes` nor `split` are given
+  std::string state;       // folder, as --state says
+  // Whose nodes they are; shared with the server that lets nodes join. Null: `state` says.
+  std::shared_ptr<MeshAuthority> mesh;
+  std::vector<int32_t> split;   // layers of each node; empty: planned
+  std::string plan;             // as --plan takes it; empty: a default that suits the nodes
+  int threads = 0;              // of this machine, whatever the number of local nodes; 0: auto
+  int32_t context = 0;          // 0: the model's, at most kDefaultContext
+  int32_t sessions = 1;         // that may hold a full context at once
+  int32_t spares = 0;           // losses of nodes that are prepared for
+  int32_t queue_timeout_s = 0;  // for a request to wait for memory; 0: for ever
+  int32_t prefill_chunk = 0;    // 0: a default that suits the pipeline
   TensorType kv_type = TensorType::kF16;  // of keys and values
-  bool inexact_blas = false;  // of this process and local nodes; see kernels/inexact_blas.h
-  std::string state_folder;  // where the plan over `nodes` is remembered; empty: nowhere
-  int64_t max_upload_mbit = 0;            // of weights, to nodes; 0: unlimited
+  bool inexact_blas = false;    // of this process and local nodes; see kernels/inexact_blas.h
+  std::string state_folder;     // where the plan over `nodes` is remembered; empty: nowhere
+  int64_t max_upload_mbit = 0;  // of weights, to nodes; 0: unlimited
   std::string log_level = "warn";
 
   static constexpr int32_t kDefaultContext = 8192;
@@ -63,6 +68,7 @@ class ModelSession {
 
  private:
   explicit ModelSession(const SessionOptions& options) : options_(options) {}
+  Status FindNodes();
   Status FillDefaults();
   Status StartHere(const std::function<void(const std::string&)>& progress);
   Status StartMesh(const std::function<void(const std::string&)>& progress);
@@ -79,6 +85,7 @@ class ModelSession {
   std::unique_ptr<Stage> stage_;
   std::shared_ptr<LocalPipeline> pipeline_;  // shared with the engine
   // Over nodes:
+  std::vector<MeshNode> nodes_;
   std::unique_ptr<LocalNodes> local_nodes_;
   std::unique_ptr<Mesh> mesh_;
 };

@@ -43,8 +43,8 @@ class ClusterMeasurement {
     progress_(line);
   }
   ProbeTarget TargetOf(size_t node, bool round_trip_only) const {
-    return {links_[node]->label(), options_.nodes[node].address, described_[node].instance,
-            round_trip_only};
+    return {links_[node]->label(), options_.nodes[node].address, options_.nodes[node].trust,
+            described_[node].instance, round_trip_only};
   }
   LinkProfile& LinkOf(size_t from, size_t to) {
     return cluster_.link(static_cast<int32_t>(from), static_cast<int32_t>(to));

@@ -24,7 +24,7 @@ constexpr int kProfileTimeoutMs = 5 * 60 * 1000;  // seconds, but of a slow or b
 NodeLink::NodeLink(const MeshNode& node, const Clock& clock)
     : node_(node),
       clock_(clock),
-      channel_(MakeChannel(node.address)),
+      channel_(MakeChannel(node.address, node.trust)),
       stub_(v1::NodeControl::NewStub(channel_)) {}
 
 NodeLink::~NodeLink() {
@@ -59,6 +59,7 @@ std::unique_ptr<grpc::ClientContext> NodeLink::MakeContext(int timeout_ms) {
 }
 
 Result<NodeDescription> NodeLink::Describe(Patience patience) {
+  if (IsRevoked()) return Unavailable(label() + " was revoked");
   const auto wait =
       std::chrono::system_clock::now() + std::chrono::milliseconds(patience.connect_ms);
   if (!channel_->WaitForConnected(wait)) {
@@ -116,6 +117,7 @@ Result<LinkMeasurement> NodeLink::ProbeLinkTo(const ProbeTarget& target) {
   const auto context = MakeContext(kProbeTimeoutMs + 2 * kCallTimeoutMs);
   v1::ProbeLinkRequest request;
   request.set_address(target.address.ToString());
+  request.set_id(target.trust.id);
   request.set_name(target.name);
   request.set_instance(target.instance);
   request.set_round_trip_only(target.round_trip_only);
@@ -160,6 +162,7 @@ Status NodeLink::Prepare(const ShardOrder& order,
     v1::WeightPeer& peer = *request.add_peers();
     peer.set_name(from.node.name);
     peer.set_address(from.node.address.ToString());
+    peer.set_id(from.node.trust.id);
     peer.set_member(static_cast<uint32_t>(from.member));
     peer.set_layer_begin(from.layers.begin);
     peer.set_layer_end(from.layers.end);
@@ -187,6 +190,7 @@ Status NodeLink::ConnectTo(const LinkTarget& next) {
   v1::ConnectRequest request;
   request.set_epoch(next.epoch.value);
   request.set_next_address(next.address.ToString());
+  request.set_next_id(next.trust.id);
   request.set_next_name(next.name);
   request.set_next_layer_begin(next.layers.begin);
   request.set_next_layer_end(next.layers.end);
@@ -213,7 +217,12 @@ Status NodeLink::Watch(Epoch epoch, std::function<void(WatchEnd, Error)> on_end)
   return OkStatus();
 }
 
+bool NodeLink::IsRevoked() const {
+  return node_.trust.own != nullptr && node_.trust.own->IsRevoked(node_.trust.id);
+}
+
 void NodeLink::SendHeartbeat() {
+  if (IsRevoked()) watch_context_.TryCancel();
   v1::Heartbeat heartbeat;
   heartbeat.set_epoch(epoch_.value);
   const std::lock_guard lock(mutex_);
@@ -237,9 +246,10 @@ void NodeLink::WatchThreadMain() {
     }
   }
   const grpc::Status status = watch_->Finish();
-  on_end_(WatchEnd::kGone,
-          Unavailable(fmt::format("{} is gone: {}", label(),
-                                  status.ok() ? "it left" : status.error_message())));
+  const std::string why = IsRevoked()   ? "it was revoked"
+                          : status.ok() ? "it left"
+                                        : status.error_message();
+  on_end_(WatchEnd::kGone, Unavailable(fmt::format("{} is gone: {}", label(), why)));
 }
 
 }  // namespace shoal

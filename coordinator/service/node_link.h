@@ -23,6 +23,7 @@
 #include "model/gguf/tensor_type.h"
 #include "model/step/step.h"
 #include "net/address.h"
+#include "net/identity/credentials.h"
 #include "net/link_client.h"
 #include "net/link_probe.h"
 #include "partitioner/cluster.h"
@@ -33,6 +34,7 @@ namespace shoal {
 struct MeshNode {
   std::string name;
   Address address;
+  Trust trust;  // empty for a Unix socket
 };
 
 struct NodeDescription {
@@ -125,6 +127,7 @@ class NodeLink {
   void Cancel();
 
  private:
+  bool IsRevoked() const;
   void WatchThreadMain();
   std::unique_ptr<grpc::ClientContext> MakeContext(int timeout_ms);
   Error Explain(const grpc::Status& status) const;

@@ -38,7 +38,8 @@ NodeLink& RemotePipeline::node_of(size_t stage) {
 LinkTarget RemotePipeline::TargetOf(size_t stage) {
   const StageRange& layers = order_.plan.stages[stage].layers;
   const MeshNode& node = node_of(stage).node();
-  return {node.name, node.address, order_.epoch, order_.model_identity, {layers.begin, layers.end}};
+  return {node.name,    node.address,          node.trust,
+          order_.epoch, order_.model_identity, {layers.begin, layers.end}};
 }
 
 ShardOrder RemotePipeline::ShardOf(size_t stage) const {

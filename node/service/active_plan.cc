@@ -57,7 +57,26 @@ Status ActivePlan::LinkNext(const LinkTarget& target) {
   if (ended_) return FailedPrecondition("the plan has ended");
   if (next_ != nullptr) return FailedPrecondition("linked to the next stage already");
   next_ = std::move(link);
+  if (!target.trust.id.empty()) peers_.insert(target.trust.id);
   return OkStatus();
+}
+
+void ActivePlan::NotePeer(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  peers_.insert(id);
+}
+
+void ActivePlan::EndIfRevoked(const Credentials& credentials) {
+  std::string revoked;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(peers_.begin(), peers_.end(), [&](const std::string& id) {
+      return credentials.IsRevoked(id);
+    });
+    if (found == peers_.end()) return;
+    revoked = *found;
+  }
+  End(FailedPrecondition(fmt::format("member {} of the plan was revoked", revoked)));
 }
 
 bool ActivePlan::Enter(grpc::ServerContext& context) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "base/sha256.h"
 #include "model/step/step.h"
 #include "model/transformer/stage.h"
+#include "net/identity/credentials.h"
 #include "net/link_client.h"
 #include "proto/control.pb.h"
 #include "proto/pipeline.grpc.pb.h"
@@ -48,6 +50,11 @@ class ActivePlan {
   Status ServeWatch(grpc::ServerContext& context, WatchServerStream& stream,
                     uint64_t first_heartbeat);
 
+  // Another member that has a part in the plan.
+  void NotePeer(const std::string& id);
+  // Ends the plan if one of them was revoked.
+  void EndIfRevoked(const Credentials& credentials);
+
   bool ended();
   // Ends the plan: cancels every link. With a reason, the coordinator is told through Watch first.
   void End(const std::optional<Error>& reason);
@@ -76,12 +83,13 @@ class ActivePlan {
   const int32_t width_;  // of the activations that come in; 0: token ids come
   Stage& stage_;         // touched only while computing_
 
-  std::mutex mutex_;  // guards the next six
+  std::mutex mutex_;  // guards the next seven
   std::condition_variable changed_;
   bool ended_ = false;
   bool computing_ = false;
   bool has_steps_link_ = false;
   std::vector<grpc::ServerContext*> contexts_;
+  std::set<std::string> peers_;
   std::unique_ptr<LinkClient> next_;
 
   std::mutex results_mutex_;  // guards results_ and its writes; never taken with mutex_ held

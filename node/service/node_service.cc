@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/wall_clock.h"
 #include "model/gguf/kv_type.h"
 #include "net/channel.h"
 #include "node/profiler.h"
@@ -92,10 +93,13 @@ uint64_t RandomInstance() {
   return (uint64_t{device()} << 32 | device()) | 1;
 }
 
-int64_t UnixNowS() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
-}
+// A node obeys its coordinator, and works with the other members of its mesh.
+constexpr CallRule kRules[] = {
+    {"/shoal.v1.NodeControl/", Callers::kCoordinator},
+    {"/shoal.v1.Weights/Supply", Callers::kCoordinator},
+    {"/shoal.v1.Weights/", Callers::kMembers},
+    {"/shoal.v1.Pipeline/", Callers::kMembers},
+};
 
 grpc::Status AsGrpc(const Status& status) {
   return status.ok() ? grpc::Status::OK : ToGrpcStatus(status.error());
@@ -222,8 +226,8 @@ grpc::Status NodeService::ProbeLink(grpc::ServerContext* /*context*/,
                                     v1::ProbeLinkReply* reply) {
   const Result<Address> address = ParseAddress(request->address());
   if (!address.ok()) return ToGrpcStatus(address.error());
-  const ProbeTarget target = {request->name(), *address, request->instance(),
-                              request->round_trip_only()};
+  const ProbeTarget target = {request->name(), *address, TrustOf(request->id()),
+                              request->instance(), request->round_trip_only()};
   const Result<LinkMeasurement> link = shoal::ProbeLink(target, SteadyClock());
   if (!link.ok()) return ToGrpcStatus(link.error());
   reply->set_round_trip_s(link->round_trip_s);
@@ -303,7 +307,7 @@ Status NodeService::Replace(Epoch epoch) {
 Status NodeService::LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
                               ShardProgress& progress) {
   if (weights_ == nullptr) return shard_host_.Load(shard, nullptr, &progress.load);
-  ASSIGN_OR_RETURN(const WeightsRequest weights, ReadWeightsRequest(request));
+  ASSIGN_OR_RETURN(const WeightsRequest weights, ReadWeightsRequest(request, options_.credentials));
   return shard_host_.Load(
       shard, [&] { return weights_->OpenShard(weights, pool_, &progress.fetch); }, &progress.load);
 }
@@ -377,6 +381,7 @@ grpc::Status NodeService::Connect(grpc::ServerContext* /*context*/,
   LinkTarget target;
   target.name = request->next_name();
   target.address = *address;
+  target.trust = TrustOf(request->next_id());
   target.epoch = (*plan)->epoch();
   target.model_identity = (*plan)->model_identity();
   target.layers = {request->next_layer_begin(), request->next_layer_end()};
@@ -398,11 +403,26 @@ grpc::Status NodeService::Link(grpc::ServerContext* context, LinkServerStream* s
   const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{first.hello().epoch()});
   if (!plan.ok()) return ToGrpcStatus(plan.error());
   if (const Status same = (*plan)->Matches(first.hello()); !same.ok()) return AsGrpc(same);
+  if (const auto peer = PeerOf(*context->auth_context())) (*plan)->NotePeer(peer->id);
   switch (first.hello().role()) {
     case v1::LINK_ROLE_STEPS: return AsGrpc((*plan)->ServeSteps(*context, *stream));
     case v1::LINK_ROLE_RESULTS: return AsGrpc((*plan)->ServeResults(*context, *stream));
     default: return {grpc::INVALID_ARGUMENT, "the link's role is neither steps nor results"};
   }
+}
+
+Trust NodeService::TrustOf(const std::string& node_id) const {
+  if (node_id.empty()) return {};
+  return {options_.credentials, Role::kNode, node_id};
+}
+
+void NodeService::EndIfRevoked() {
+  std::shared_ptr<ActivePlan> plan;
+  {
+    const std::lock_guard lock(mutex_);
+    plan = plan_;
+  }
+  if (plan != nullptr) plan->EndIfRevoked(*options_.credentials);
 }
 
 void NodeService::Shutdown() {
@@ -412,10 +432,10 @@ void NodeService::Shutdown() {
 
 Result<std::unique_ptr<NodeServer>> NodeServer::Start(const NodeOptions& options,
                                                       const kernels::KernelTable& kernels) {
-  if (!options.listen.is_local() && !options.insecure_network) {
+  if (!options.listen.is_unix() && options.credentials == nullptr) {
     return FailedPrecondition(fmt::format(
-        "{}: other machines could reach this address, and links are not encrypted yet; listen on "
-        "127.0.0.1 or a Unix socket, or accept the risk with --insecure-network",
+        "{}: a node on the network needs a certificate of its mesh; join one first, or listen on a "
+        "Unix socket",
         options.listen.ToString()));
   }
   if (options.listen.is_unix()) RETURN_IF_ERROR(CheckUnixSocket(options.listen.unix_path));
@@ -430,7 +450,11 @@ Result<std::unique_ptr<NodeServer>> NodeServer::Start(const NodeOptions& options
   node->service_ = std::make_unique<NodeService>(options, kernels, node->weights_.get());
   grpc::ServerBuilder builder;
   int port = 0;
-  ConfigureServer(builder, options.listen, &port);
+  ConfigureServer(builder, options.listen,
+                  options.credentials == nullptr
+                      ? nullptr
+                      : Credentials::ForServing(options.credentials, kRules),
+                  &port);
   grpc::ResourceQuota quota;
   quota.SetMaxThreads(kMaxServerThreads);
   builder.SetResourceQuota(quota);

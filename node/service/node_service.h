@@ -14,6 +14,7 @@
 #include "kernels/kernel_table.h"
 #include "model/gguf/chunk_store.h"
 #include "net/address.h"
+#include "net/identity/credentials.h"
 #include "net/link_probe.h"
 #include "node/service/active_plan.h"
 #include "node/service/weights_service.h"
@@ -35,7 +36,8 @@ struct NodeOptions {
   bool open_named_files = true;
   int threads = 1;                 // that compute
   int64_t memory_limit_bytes = 0;  // 0: what the OS says is available
-  bool insecure_network = false;   // allows `listen` to be reachable from other machines
+  // Of the mesh that this node is a member of; shared with its channels. Null: a Unix socket only.
+  std::shared_ptr<Credentials> credentials;
 };
 
 class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::Service {
@@ -63,6 +65,9 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   // and plans without it, for which this waits, 10 s at most; then it frees the weights. Without:
   // it serves again.
   void SetUnavailable(const std::optional<std::string>& reason);
+  uint64_t instance() const { return probe_server_.instance(); }
+  // Ends the plan if a peer that was revoked has a part in it.
+  void EndIfRevoked();
   // Ends the plan, if there is one, so that blocked handlers return.
   void Shutdown();
 
@@ -79,7 +84,8 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
                    ShardProgress& progress);
   Status CheckAvailable();
   bool IsServing();
-  int64_t OfferedMemoryBytes();  // REQUIRES prepare_mutex_ to be held
+  Trust TrustOf(const std::string& node_id) const;  // of another node that is to be dialled
+  int64_t OfferedMemoryBytes();                     // REQUIRES prepare_mutex_ to be held
 
   const NodeOptions options_;
   const kernels::KernelTable& kernels_;
@@ -97,7 +103,7 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   std::shared_ptr<ActivePlan> plan_;
 };
 
-// The running server. Start refuses an address that others could reach unless insecure_network.
+// The running server. Start refuses an address on the network without credentials.
 class NodeServer {
  public:
   static Result<std::unique_ptr<NodeServer>> Start(const NodeOptions& options,
@@ -111,6 +117,7 @@ class NodeServer {
   void SetUnavailable(const std::optional<std::string>& reason) {
     service_->SetUnavailable(reason);
   }
+  NodeService& service() { return *service_; }
 
  private:
   NodeServer() = default;

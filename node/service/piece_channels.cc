@@ -54,7 +54,7 @@ Result<std::string> StreamChannel::Unpack(ReceivedPiece piece, int64_t max_bytes
 
 PeerChannel::PeerChannel(const WeightPeer& peer)
     : StreamChannel("node " + peer.name, true),
-      stub_(v1::Weights::NewStub(MakeChannel(peer.address))),
+      stub_(v1::Weights::NewStub(MakeChannel(peer.address, peer.trust))),
       stream_(stub_->Fetch(&context_)) {
   Use(stream_.get(), stream_.get());
 }

@@ -20,6 +20,7 @@
 #include "base/sha256.h"
 #include "model/step/step.h"
 #include "net/address.h"
+#include "net/identity/credentials.h"
 #include "node/piece_fetcher.h"
 #include "proto/weights.grpc.pb.h"
 
@@ -34,6 +35,7 @@ struct WeightPeer {
   Address address;
   uint32_t member = 0;
   LayerRange layers;  // none if empty
+  Trust trust;
 };
 
 // What both kinds have in common.

@@ -24,7 +24,8 @@ constexpr auto kComing = std::chrono::seconds(8);  // below FetchSchedule::kPati
 
 }  // namespace
 
-Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request) {
+Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request,
+                                          const std::shared_ptr<const Credentials>& own) {
   WeightsRequest weights;
   weights.epoch = Epoch{request.epoch()};
   ASSIGN_OR_RETURN(weights.model_identity, ReadDigest(request.model_identity()));
@@ -36,8 +37,13 @@ Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request) {
   }
   for (const v1::WeightPeer& peer : request.peers()) {
     ASSIGN_OR_RETURN(Address address, ParseAddress(peer.address()));
-    weights.peers.push_back(
-        {peer.name(), std::move(address), peer.member(), {peer.layer_begin(), peer.layer_end()}});
+    const Trust trust = {own, Role::kNode, peer.id()};
+    RETURN_IF_ERROR(CheckDiallable(address, trust));
+    weights.peers.push_back({peer.name(),
+                             std::move(address),
+                             peer.member(),
+                             {peer.layer_begin(), peer.layer_end()},
+                             trust});
   }
   return weights;
 }

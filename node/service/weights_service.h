@@ -41,8 +41,10 @@ struct WeightsRequest {
   std::vector<WeightPeer> peers;
 };
 
-// Errors: too many peers, an address that is none.
-Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request);
+// `own` is who this node dials its peers as. Errors: too many peers, an address that is none or
+// that cannot be dialled without credentials.
+Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request,
+                                          const std::shared_ptr<const Credentials>& own);
 
 class WeightsService final : public v1::Weights::Service {
  public:

@@ -151,10 +151,18 @@ class ExplicitNodes(ShoalTestCase):
         missing = os.path.join(self.folder, "missing.gguf")
         self.assert_refused("node", "--listen", "127.0.0.1:0", "--model", missing, says=missing)
 
+    def lost_node(self):
+        """The address of a member that is gone."""
+        node, address = self.start_node()
+        node.send(signal.SIGKILL)
+        node.wait()
+        return address, int(address.rpartition(":")[2])
+
     def test_unreachable_node(self):
+        address, port = self.lost_node()
         with socket.socket() as taken:  # bound and never listening: connections are refused
-            taken.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", port))
             started = time.monotonic()
             self.assert_logits_refused("--node", address, says=address)
             took_s = time.monotonic() - started
@@ -162,8 +170,8 @@ class ExplicitNodes(ShoalTestCase):
             self.assertLess(took_s, UNREACHABLE_S)
 
     def test_peer_that_accepts_and_says_nothing(self):
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            address = f"127.0.0.1:{silent.getsockname()[1]}"
+        address, port = self.lost_node()
+        with socket.create_server(("127.0.0.1", port)):
             started = time.monotonic()
             self.assert_logits_refused("--node", address, says=address)
             took_s = time.monotonic() - started
@@ -176,20 +184,21 @@ class ExplicitNodes(ShoalTestCase):
                 self.assert_logits_refused("--node", address, says="address")
                 self.assert_refused("node", "--listen", address, says="address")
 
-    def test_open_addresses_need_the_flag(self):
-        for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
+    def test_addresses_on_the_network_need_a_mesh(self):
+        for address in ("0.0.0.0:0", "127.0.0.1:0", "[::]:0", "192.0.2.1:0"):
             with self.subTest(address=address):
-                says = [address, "--insecure-network"]
+                says = [address, "belongs to no mesh", "--join"]
                 self.assert_refused("node", "--listen", address, says=says)
-        node, address = self.start_node("--insecure-network", listen="0.0.0.0:0")
-        self.assertTrue(address.startswith("0.0.0.0:"), address)
-        self.assertIn("unencrypted", node.errors())
+        self.assert_logits_refused("--node", "127.0.0.1:7701", says=["127.0.0.1:7701", "invite"])
 
     def test_address_in_use(self):
         for listen in ("127.0.0.1:0", f"unix:{self.folder}/n.sock"):
             with self.subTest(listen=listen):
                 _, address = self.start_node(listen=listen)
-                self.assert_refused("node", "--listen", address, says=[address, "in use"])
+                second = ["node", "--listen", address]
+                if not address.startswith("unix:"):
+                    second += ["--join", self.invite()[1], "--state", f"{self.folder}/second"]
+                self.assert_refused(*second, says=[address, "in use"])
                 model = tiny_model("qwen2")
                 self.assertEqual(self.logits(model, "--node", address), self.logits(model))
 

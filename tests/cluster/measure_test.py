@@ -52,7 +52,7 @@ class Measure(ShoalTestCase):
 
     def test_what_cannot_be_measured_is_named(self):
         node = self.start_node("-t", "1")[1]
-        self.assert_refused("cluster", "export", "--node=127.0.0.1:1", says="127.0.0.1:1")
+        self.assert_refused("cluster", "export", "--node=127.0.0.1:1", says=["127.0.0.1:1", "invite"])
         self.assert_refused("cluster", "export", f"--node=a={node}", f"--node=a={node}",
                             says="a: two devices have this name")
         self.assert_refused("cluster", "export", f"--node={node}", "-o", "/no/such/folder/file",

@@ -15,6 +15,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -112,11 +113,14 @@ class ShoalTestCase(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.runtime = os.path.join(self.folder, "runtime")
         os.mkdir(self.runtime, 0o700)
+        self.state = os.path.join(self.folder, "state")  # of the coordinator
+        self._mesh_port = None
+        self._node_states = {}  # of each node that joined, by its address
 
     def environment(self, **changes):
         kept = {key: value for key, value in os.environ.items() if key != "SHOAL_ISA"}
-        state = os.path.join(self.folder, "state")
-        return {**kept, "XDG_RUNTIME_DIR": self.runtime, "SHOAL_STATE": state, **changes}
+        ours = {"XDG_RUNTIME_DIR": self.runtime, "SHOAL_STATE": self.state}
+        return {**kept, **ours, **changes}
 
     def run_shoal(self, *arguments, stdin="", deadline_s=DEADLINE_S, **environment):
         """The whole run of one command: exit code, stdout, stderr."""
@@ -149,15 +153,46 @@ class ShoalTestCase(unittest.TestCase):
         return ShoalProcess(self, arguments, self.environment(**environment))
 
     def start_server(self, model, *arguments):
-        server = self.start_shoal("serve", model, "--listen", "127.0.0.1:0", *arguments)
+        mesh = ("--mesh-listen", self.mesh_listen()) if self._node_states else ()
+        server = self.start_shoal("serve", model, "--listen", "127.0.0.1:0", *mesh, *arguments)
         return Server(self, server)
 
+    def mesh_listen(self):
+        """Where the nodes of this test find their coordinator, whoever that is at the time."""
+        if self._mesh_port is None:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self._mesh_port = free.getsockname()[1]
+        return f"127.0.0.1:{self._mesh_port}"
+
+    def invite(self):
+        """A process that waits for one node to join, and the code for that."""
+        invited = self.start_shoal("nodes", "invite", "--json", "--mesh-listen", self.mesh_listen())
+        return invited, json.loads(invited.read_line())["code"]
+
     def start_node(self, *arguments, listen="127.0.0.1:0"):
-        """A node and the address it says it listens on."""
-        node = self.start_shoal("node", "--listen", listen, *arguments)
+        """A node and the address it says it listens on.
+
+        On the network it joins the mesh of this test first, unless it takes the place of an earlier
+        one.
+        """
+        state = self._node_states.get(listen)
+        invited = None
+        joining = ()
+        if state is None and not listen.startswith("unix:"):
+            state = os.path.join(self.folder, f"node-{len(self._node_states)}")
+            invited, code = self.invite()
+            joining = ("--join", code)
+        stored = ("--state", state) if state else ()
+        node = self.start_shoal("node", "--listen", listen, *stored, *joining, *arguments)
         line = node.read_line()
         self.assertTrue(line.startswith("listening on "), line)
-        return node, line.removeprefix("listening on ").strip()
+        address = line.removeprefix("listening on ").strip()
+        if invited is not None:
+            self._node_states[address] = state
+            joined = json.loads(invited.read_line())["node"]
+            self.assertEqual(joined["address"], address)
+            self.assertEqual(invited.wait(), 0)
+        return node, address
 
 
 class ShoalProcess:

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "net/channel.h"
+#include "tests/net/test_credentials.h"
 #include "tests/support/delay_proxy.h"
 
 namespace shoal {
@@ -38,18 +39,20 @@ class LinkProbeTest : public ::testing::Test {
   explicit LinkProbeTest(int64_t budget_bytes = kProbeBudgetBytes) : service_(budget_bytes) {
     grpc::ServerBuilder builder;
     int port = 0;
-    ConfigureServer(builder, {"", "127.0.0.1", 0}, &port);
+    ConfigureServer(builder, {"", "127.0.0.1", 0}, mesh_.server(), &port);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     port_ = static_cast<uint16_t>(port);
   }
   ~LinkProbeTest() override { server_->Shutdown(std::chrono::system_clock::now()); }
 
-  ProbeTarget Target(uint16_t port) const { return {"peer", {"", "127.0.0.1", port}, kInstance}; }
+  ProbeTarget Target(uint16_t port) const {
+    return {"peer", {"", "127.0.0.1", port}, mesh_.trust(), kInstance};
+  }
 
   // One stream of raw messages: the first, then `message`; how it ends.
   grpc::Status Send(v1::ProbeMessage message) {
-    const auto stub = v1::Pipeline::NewStub(MakeChannel({"", "127.0.0.1", port_}));
+    const auto stub = v1::Pipeline::NewStub(MakeChannel({"", "127.0.0.1", port_}, mesh_.trust()));
     grpc::ClientContext context;
     const auto stream = stub->Probe(&context);
     v1::ProbeMessage first;
@@ -63,6 +66,7 @@ class LinkProbeTest : public ::testing::Test {
   }
 
   SteadyClock clock_;
+  TestCredentials mesh_;
   ProbedService service_;
   std::unique_ptr<grpc::Server> server_;
   uint16_t port_ = 0;
@@ -109,7 +113,7 @@ TEST_F(LinkProbeTest, AnotherNodeAtTheAddressIsNotMeasured) {
 }
 
 TEST_F(LinkProbeTest, OneProbeAtATime) {
-  const auto stub = v1::Pipeline::NewStub(MakeChannel({"", "127.0.0.1", port_}));
+  const auto stub = v1::Pipeline::NewStub(MakeChannel({"", "127.0.0.1", port_}, mesh_.trust()));
   v1::ProbeMessage message;
   {
     grpc::ClientContext context;

@@ -9,11 +9,13 @@ import argparse
 import itertools
 import json
 import os
+import shutil
 import statistics
 import subprocess
+import tempfile
 
 PREFIX = "shoalp"
-NODE_PORT, PROXY_PORT = 7701, 7700
+NODE_PORT, PROXY_PORT, MESH = 7701, 7702, "10.78.0.1:7700"
 PROMPT = {"small": 512, "large": 256}
 OUTPUT = {"small": 96, "large": 24}
 SESSIONS = 4
@@ -54,6 +56,8 @@ class Lab:
         self.build, self.model, self.nodes, self.memory_mib = build, model, nodes, memory_mib
         self.rate, self.delay_ms = rate, delay_ms
         self.processes = []
+        self.state = tempfile.mkdtemp(prefix="shoal-predict-")
+        os.environ["SHOAL_STATE"] = f"{self.state}/coordinator"
 
     def __enter__(self):
         try:
@@ -73,6 +77,7 @@ class Lab:
         for i in range(len(self.nodes) + 1):
             subprocess.run(["ip", "netns", "del", f"{PREFIX}{i}"], stderr=subprocess.DEVNULL)
         subprocess.run(["ip", "link", "del", f"{PREFIX}br"], stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.state, ignore_errors=True)
 
     def make_links(self):
         run("ip", "link", "add", f"{PREFIX}br", "type", "bridge")
@@ -100,17 +105,25 @@ class Lab:
 
     def start_node(self, index, processors):
         host = f"10.78.0.{index + 1}"
+        invited = subprocess.Popen(
+            ["ip", "netns", "exec", f"{PREFIX}0", f"{self.build}/tools/shoal", "nodes", "invite", "--json",
+             "--mesh-listen", MESH], stdout=subprocess.PIPE, text=True)
+        code = json.loads(invited.stdout.readline())["code"]
         memory = ["--memory-limit", self.memory_mib] if self.memory_mib else []
         self.start(index, ["taskset", "-c", processors, f"{self.build}/tools/shoal", "node",
-                           "--listen", f"{host}:{NODE_PORT}", "--insecure-network", "--model", self.model,
+                           "--listen", f"{host}:{NODE_PORT}", "--join", code, "--name", f"n{index}",
+                           "--state", f"{self.state}/n{index}", "--model", self.model,
                            "-t", len(processors.split(",")), "--log-level", "error", "--exit-with-stdin",
                            *memory])
+        if invited.wait(timeout=30) != 0:
+            raise RuntimeError(f"node {index} did not join")
         if self.delay_ms:
             self.start(index, [f"{self.build}/tests/support/delay_proxy", int(1000 * self.delay_ms),
                                PROXY_PORT, host, NODE_PORT])
 
     def address(self, index):
-        return f"10.78.0.{index + 2}:{PROXY_PORT if self.delay_ms else NODE_PORT}"
+        name = f"n{index + 1}"
+        return f"{name}@10.78.0.{index + 2}:{PROXY_PORT}" if self.delay_ms else name
 
     def output(self, *command):
         done = run("ip", "netns", "exec", f"{PREFIX}0", *map(str, command), stdout=subprocess.PIPE,

@@ -2,7 +2,7 @@
 // the best split over every subset of them, or for given ones: what tests/tools/predict.py holds
 // against reality.
 //
-//   predict_splits MODEL --node HOST:PORT ... [--prompt 512] [--output 128] [--sessions 4]
+//   predict_splits MODEL --node NODE ... [--prompt 512] [--output 128] [--sessions 4]
 //                  [--plan DEVICE:LAYERS,DEVICE:LAYERS ...]
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -17,6 +17,7 @@
 #include "coordinator/service/measure_cluster.h"
 #include "model/step/step.h"
 #include "partitioner/plan.h"
+#include "tools/mesh_nodes.h"
 
 namespace shoal {
 namespace {
@@ -170,9 +171,10 @@ Status Run(const Options& options) {
   MeasureOptions measure;
   measure.refresh = options.refresh;
   ASSIGN_OR_RETURN(measure.target, ReadProfileTarget(file, TensorType::kF16));
+  ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, FindMesh(""));
   for (const std::string& text : options.nodes) {
-    ASSIGN_OR_RETURN(Address address, ParseAddress(text));
-    measure.nodes.push_back({text, std::move(address)});
+    ASSIGN_OR_RETURN(MeshNode node, FindNode(text, mesh.get()));
+    measure.nodes.push_back(std::move(node));
   }
   PlanProblem problem;
   ASSIGN_OR_RETURN(problem.model, ReadModelShape(file, TensorType::kF16));

@@ -1,0 +1,155 @@
+#include "coordinator/service/mesh_server.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server_builder.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/atomic_file.h"
+#include "base/log.h"
+#include "base/wall_clock.h"
+#include "net/channel.h"
+
+namespace shoal {
+
+namespace {
+
+constexpr int kMaxServerThreads = 512;  // one for each node that is here
+constexpr int kCloseMs = 200;
+constexpr int64_t kMaxAddressBytes = 512;
+
+constexpr CallRule kRules[] = {
+    {"/shoal.v1.Pairing/Join", Callers::kAnyone},
+    {"/shoal.v1.Pairing/", Callers::kNodes},
+};
+
+std::string LockPath(const MeshAuthority& authority) { return authority.folder() + "/server.lock"; }
+std::string ListenPath(const MeshAuthority& authority) {
+  return authority.folder() + "/server.address";
+}
+
+// Nothing for an address that only this machine or only this cable knows.
+std::string HostOf(const sockaddr& address) {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address.sa_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address).sin_addr;
+    const uint32_t host = ntohl(v4.s_addr);
+    if (host >> 24 == 127 || host >> 16 == 0xa9fe) return {};
+    ::inet_ntop(AF_INET, &v4, text, sizeof text);
+  } else if (address.sa_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+    if (IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6)) return {};
+    ::inet_ntop(AF_INET6, &v6, text, sizeof text);
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<MeshServer>> MeshServer::Start(const MeshServerOptions& options,
+                                                      MeshAuthority& authority) {
+  Result<FileLock> lock = FileLock::Try(LockPath(authority));
+  if (!lock.ok()) return lock.error().WithContext("this mesh is being served already");
+  std::unique_ptr<MeshServer> server(new MeshServer(authority, std::move(*lock)));
+  server->address_ = options.listen;
+  server->pairing_ = std::make_unique<PairingService>(authority, UnixNowS, options.on_arrival);
+  grpc::ServerBuilder builder;
+  int port = 0;
+  ConfigureServer(builder, options.listen, Credentials::ForServing(authority.credentials(), kRules),
+                  &port);
+  grpc::ResourceQuota quota;
+  quota.SetMaxThreads(kMaxServerThreads);
+  builder.SetResourceQuota(quota);
+  builder.RegisterService(server->pairing_.get());
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr || port == 0) {
+    return Unavailable(
+        fmt::format("cannot listen for nodes on {}: the address is in use or not ours",
+                    options.listen.ToString()));
+  }
+  server->address_.port = static_cast<uint16_t>(port);
+  RETURN_IF_ERROR(WriteFileAtomically(ListenPath(authority), server->address_.ToString()));
+  server->roster_thread_ = std::thread([raw = server.get()] { raw->RosterThreadMain(); });
+  return server;
+}
+
+MeshServer::~MeshServer() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  if (roster_thread_.joinable()) roster_thread_.join();
+  pairing_->Shutdown();
+  if (server_ != nullptr) {
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(kCloseMs));
+  }
+}
+
+void MeshServer::RosterThreadMain() {
+  int64_t seen = 0;
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, std::chrono::milliseconds(kRosterPollMs),
+                            [this] { return stop_; })) {
+    const int64_t version = authority_.roster().Version();
+    if (version == seen) continue;
+    const Result<bool> changed = authority_.RefreshRevoked();
+    if (!changed.ok()) {
+      spdlog::warn("{}", changed.error().message);
+      continue;
+    }
+    seen = version;
+    if (*changed) pairing_->AnnounceRevoked();
+  }
+}
+
+Result<Address> RunningMeshServer(const MeshAuthority& authority) {
+  if (FileLock::Try(LockPath(authority)).ok()) return NotFound("nobody serves this mesh");
+  ASSIGN_OR_RETURN(const std::string text, ReadFileUpTo(ListenPath(authority), kMaxAddressBytes));
+  return ParseAddress(text);
+}
+
+Result<std::string> IssuePairingCode(const MeshAuthority& authority,
+                                     std::vector<Address> addresses) {
+  if (addresses.empty()) {
+    return FailedPrecondition(
+        "this machine has no address that others could dial: name one with --mesh-listen");
+  }
+  PairingCode code;
+  code.addresses = std::move(addresses);
+  code.addresses.resize(std::min(code.addresses.size(), kMaxCodeAddresses));
+  code.pin = PinOf(authority.fingerprint());
+  code.secret = MakePairingSecret();
+  RETURN_IF_ERROR(authority.roster().Change([&](Roster& roster) {
+    roster.desk.Issue(code.secret, UnixNowS());
+    return OkStatus();
+  }));
+  return EncodePairingCode(code);
+}
+
+std::vector<Address> ReachableAddresses(const Address& listen) {
+  if (listen.host != "0.0.0.0" && listen.host != "::") return {listen};
+  std::vector<Address> found;
+  ifaddrs* all = nullptr;
+  if (::getifaddrs(&all) != 0) return found;
+  for (const ifaddrs* entry = all; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr || (entry->ifa_flags & IFF_UP) == 0) continue;
+    Address address = listen;
+    address.host = HostOf(*entry->ifa_addr);
+    if (!address.host.empty()) found.push_back(std::move(address));
+  }
+  ::freeifaddrs(all);
+  std::stable_partition(found.begin(), found.end(), [](const Address& address) {
+    return address.host.find(':') == std::string::npos;  // IPv4 is what most LANs speak
+  });
+  if (found.size() > kMaxCodeAddresses) found.resize(kMaxCodeAddresses);
+  return found;
+}
+
+}  // namespace shoal

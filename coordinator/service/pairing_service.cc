@@ -1,0 +1,237 @@
+#include "coordinator/service/pairing_service.h"
+
+#include <fmt/format.h>
+#include <grpc/grpc_security_constants.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/log.h"
+#include "net/channel.h"
+#include "net/deadline_guard.h"
+#include "net/identity/x509.h"
+
+namespace shoal {
+
+namespace {
+
+grpc::Status AsGrpc(const Status& status) {
+  return status.ok() ? grpc::Status::OK : ToGrpcStatus(status.error());
+}
+
+// "ipv4:1.2.3.4:5678" or "ipv6:%5B::1%5D:5678" (RFC 3986's escapes) -> the host.
+std::string HostOf(const std::string& peer) {
+  const size_t begin = peer.find(':') + 1;
+  std::string host = peer.substr(begin, peer.rfind(':') - begin);
+  for (const auto& [escape, plain] : {std::pair{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}}) {
+    if (const size_t at = host.find(escape); at != std::string::npos) {
+      host.replace(at, std::string_view(escape).size(), plain);
+    }
+  }
+  constexpr std::string_view kMapped = "::ffff:";
+  return host.starts_with(kMapped) ? host.substr(kMapped.size()) : host;
+}
+
+// Where a node listens, as others can dial it.
+Result<Address> ReachableAddress(const std::string& listen, const std::string& source) {
+  ASSIGN_OR_RETURN(Address address, ParseAddress(listen));
+  if (address.is_unix() || address.port == 0) {
+    return InvalidArgument(fmt::format("a node listens on HOST:PORT, not on {}", listen));
+  }
+  if (address.host == "0.0.0.0" || address.host == "::") address.host = source;
+  return address;
+}
+
+}  // namespace
+
+struct PairingService::Attendee {
+  // False if the node is gone, or does not read.
+  bool Send(const v1::CoordinatorWord& word) {
+    const DeadlineGuard guard(kPongMs, [this] { context->TryCancel(); });
+    return stream->Write(word);
+  }
+
+  std::string id;
+  uint64_t instance = 0;
+  Address address;
+  grpc::ServerContext* context = nullptr;  // valid while it is in present_
+  AttendStream* stream = nullptr;          // likewise; written to with mutex_ held
+  uint64_t last_ping = 0;
+  uint64_t last_pong = 0;
+};
+
+PairingService::PairingService(MeshAuthority& authority, std::function<int64_t()> unix_now_s,
+                               std::function<void(const Member&)> on_arrival)
+    : authority_(authority),
+      unix_now_s_(std::move(unix_now_s)),
+      on_arrival_(std::move(on_arrival)) {}
+
+grpc::Status PairingService::Join(grpc::ServerContext* context, const v1::JoinRequest* request,
+                                  v1::JoinReply* reply) {
+  const std::string source = HostOf(context->peer());
+  Result<v1::JoinReply> admitted = Admit(*request, source);
+  if (!admitted.ok()) {
+    spdlog::warn("{} was not let into the mesh: {}", source, admitted.error().message);
+    return ToGrpcStatus(admitted.error());
+  }
+  *reply = std::move(*admitted);
+  return grpc::Status::OK;
+}
+
+Result<v1::JoinReply> PairingService::Admit(const v1::JoinRequest& request,
+                                            const std::string& source) {
+  Sha256Digest proof{};
+  if (request.proof().size() != proof.size()) {
+    return InvalidArgument(
+        fmt::format("a proof of {} bytes, expected {}", request.proof().size(), proof.size()));
+  }
+  std::copy(request.proof().begin(), request.proof().end(), proof.begin());
+  const int64_t now_s = unix_now_s_();
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(limiter_.MayTry(source, now_s));
+  Member member;
+  v1::JoinReply reply;
+  const Status admitted = authority_.roster().Change([&](Roster& roster) -> Status {
+    RETURN_IF_ERROR(roster.desk.Redeem(
+        [&](const PairingSecret& secret) {
+          return SameProof(proof,
+                           PairingProof(secret, request.public_key(), authority_.fingerprint()));
+        },
+        now_s));
+    member.id = MakeMemberId();
+    member.name = roster.FreeName(request.name());
+    member.joined_unix_s = now_s;
+    ASSIGN_OR_RETURN(*reply.mutable_certificate(),
+                     authority_.IssueTo(member.id, request.public_key(), now_s));
+    return roster.Add(member);
+  });
+  if (!admitted.ok()) {
+    limiter_.Failed(source, now_s);
+    return admitted.error();
+  }
+  spdlog::info("node {} joined from {}", member.name, source);
+  reply.set_name(member.name);
+  return reply;
+}
+
+grpc::Status PairingService::Renew(grpc::ServerContext* context, const v1::RenewRequest*,
+                                   v1::RenewReply* reply) {
+  const std::optional<PeerIdentity> peer = PeerOf(*context->auth_context());
+  const std::vector<grpc::string_ref> shown =
+      context->auth_context()->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  if (!peer || shown.size() != 1) return {grpc::UNAUTHENTICATED, "no certificate was shown"};
+  const Result<CertificateFacts> facts =
+      ReadCertificate(std::string(shown[0].data(), shown[0].size()));
+  if (!facts.ok()) return ToGrpcStatus(facts.error());
+  Result<std::string> certificate = authority_.IssueTo(peer->id, facts->public_key, unix_now_s_());
+  if (!certificate.ok()) return ToGrpcStatus(certificate.error());
+  reply->set_certificate(std::move(*certificate));
+  return grpc::Status::OK;
+}
+
+v1::CoordinatorWord PairingService::RevokedWord() const {
+  v1::CoordinatorWord word;
+  for (const std::string& id : authority_.credentials()->revoked()) word.add_revoked(id);
+  return word;
+}
+
+// REQUIRES mutex_ to be held by `lock`, which is given up while waiting.
+bool PairingService::AnswersPing(Attendee& attendee, std::unique_lock<std::mutex>& lock) {
+  const uint64_t ping = ++attendee.last_ping;
+  v1::CoordinatorWord word = RevokedWord();
+  word.set_ping(ping);
+  if (!attendee.Send(word)) return false;
+  return changed_.wait_for(lock, std::chrono::milliseconds(kPongMs),
+                           [&] { return attendee.last_pong >= ping || stopped_; });
+}
+
+Status PairingService::Enter(const std::shared_ptr<Attendee>& attendee) {
+  std::unique_lock lock(mutex_);
+  if (const auto found = present_.find(attendee->id);
+      found != present_.end() && found->second->instance != attendee->instance) {
+    const std::shared_ptr<Attendee> other = found->second;
+    if (AnswersPing(*other, lock)) {
+      return FailedPrecondition(fmt::format(
+          "another process with this node's identity is alive at {}: if the state folder was "
+          "copied, remove the copy and join with a new pairing code",
+          other->address.ToString()));
+    }
+  }
+  if (stopped_) return Cancelled("the coordinator is shutting down");
+  if (const auto old = present_.find(attendee->id); old != present_.end()) {
+    old->second->context->TryCancel();
+  }
+  present_[attendee->id] = attendee;
+  if (!attendee->Send(RevokedWord())) return Cancelled("the node left");
+  return OkStatus();
+}
+
+void PairingService::Leave(const Attendee& attendee) {
+  const std::lock_guard lock(mutex_);
+  const auto found = present_.find(attendee.id);
+  if (found != present_.end() && found->second.get() == &attendee) present_.erase(found);
+}
+
+grpc::Status PairingService::Attend(grpc::ServerContext* context, AttendStream* stream) {
+  const std::optional<PeerIdentity> peer = PeerOf(*context->auth_context());
+  if (!peer) return {grpc::UNAUTHENTICATED, "no certificate was shown"};
+  v1::NodeWord word;
+  {
+    const DeadlineGuard guard(kCallTimeoutMs, [&] { context->TryCancel(); });
+    if (!stream->Read(&word) || !word.has_arrival()) {
+      return {grpc::INVALID_ARGUMENT, "a node says first where it is"};
+    }
+  }
+  const auto attendee = std::make_shared<Attendee>();
+  attendee->id = peer->id;
+  attendee->instance = word.arrival().instance();
+  const Result<Address> address =
+      ReachableAddress(word.arrival().listen(), HostOf(context->peer()));
+  if (!address.ok()) return ToGrpcStatus(address.error());
+  attendee->address = *address;
+  attendee->context = context;
+  attendee->stream = stream;
+  if (const Status entered = Enter(attendee); !entered.ok()) {
+    Leave(*attendee);
+    return AsGrpc(entered);
+  }
+  Member member;
+  const Status moved = authority_.roster().Change([&](Roster& roster) -> Status {
+    RETURN_IF_ERROR(roster.Move(peer->id, *address));
+    member = *roster.Find(peer->id);
+    return OkStatus();
+  });
+  if (moved.ok()) {
+    on_arrival_(member);
+    while (stream->Read(&word)) {
+      const std::lock_guard lock(mutex_);
+      if (word.has_pong()) attendee->last_pong = std::max(attendee->last_pong, word.pong());
+      changed_.notify_all();
+    }
+  }
+  Leave(*attendee);
+  if (!moved.ok()) return ToGrpcStatus(moved.error());
+  if (authority_.credentials()->IsRevoked(peer->id)) {
+    return {grpc::PERMISSION_DENIED, "this node was revoked"};
+  }
+  return grpc::Status::OK;
+}
+
+void PairingService::AnnounceRevoked() {
+  const std::lock_guard lock(mutex_);
+  const v1::CoordinatorWord word = RevokedWord();
+  for (const auto& [id, attendee] : present_) {
+    // The node hears it, too: it may then say why it ends.
+    static_cast<void>(attendee->Send(word));
+    if (authority_.credentials()->IsRevoked(id)) attendee->context->TryCancel();
+  }
+}
+
+void PairingService::Shutdown() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  changed_.notify_all();
+  for (const auto& [id, attendee] : present_) attendee->context->TryCancel();
+}
+
+}  // namespace shoal

@@ -1,0 +1,133 @@
+#include <fmt/format.h>
+#include <grpcpp/create_channel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/atomic_file.h"
+#include "net/channel.h"
+#include "net/identity/pairing_desk.h"
+#include "net/identity/server_chain.h"
+#include "net/identity/x509.h"
+#include "node/service/mesh_member.h"
+
+namespace shoal {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kMaxContactBytes = 16 << 10;
+constexpr size_t kMaxContactAddresses = 16;
+
+std::string ContactPath(const std::string& folder) { return folder + "/coordinator.json"; }
+
+Status StoreContact(const std::string& folder, const CoordinatorContact& contact) {
+  Json json = {{"id", contact.id}, {"addresses", Json::array()}};
+  for (const Address& address : contact.addresses) json["addresses"].push_back(address.ToString());
+  return WriteFileAtomically(ContactPath(folder), json.dump(2) + "\n");
+}
+
+// A coordinator as it shows itself, its authority being the one that the code names.
+struct FoundCoordinator {
+  Address address;
+  PeerIdentity identity;
+  std::string authority_pem;
+  Sha256Digest fingerprint{};
+};
+
+Result<FoundCoordinator> CheckCoordinator(const Address& address, const AuthorityPin& pin) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> chain, FetchServerChain(address, kCallTimeoutMs));
+  FoundCoordinator found;
+  found.address = address;
+  for (const std::string& pem : chain) {
+    ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(pem));
+    if (!facts.authority || PinOf(facts.fingerprint) != pin) continue;
+    found.authority_pem = pem;
+    found.fingerprint = facts.fingerprint;
+  }
+  if (found.authority_pem.empty()) {
+    return FailedPrecondition(fmt::format(
+        "{} is not the coordinator that made this pairing code: its authority's fingerprint is "
+        "another one",
+        address.ToString()));
+  }
+  ASSIGN_OR_RETURN(const CertificateFacts leaf, ReadCertificate(chain.front()));
+  ASSIGN_OR_RETURN(found.identity, leaf.Identity());
+  RETURN_IF_ERROR(CheckIssuedBy(chain.front(), found.authority_pem));
+  if (found.identity.role != Role::kCoordinator) {
+    return FailedPrecondition(fmt::format("{} is a {} of the mesh, expected its coordinator",
+                                          address.ToString(), RoleName(found.identity.role)));
+  }
+  return found;
+}
+
+Result<FoundCoordinator> FindCoordinator(const PairingCode& code) {
+  std::optional<Error> first;
+  for (const Address& address : code.addresses) {
+    Result<FoundCoordinator> found = CheckCoordinator(address, code.pin);
+    if (found.ok()) return found;
+    if (!first) first = found.error();
+  }
+  return *first;
+}
+
+}  // namespace
+
+Result<CoordinatorContact> LoadContact(const std::string& folder) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFileUpTo(ContactPath(folder), kMaxContactBytes));
+  CoordinatorContact contact;
+  try {
+    const Json json = Json::parse(text);
+    contact.id = json.at("id").get<std::string>();
+    for (const Json& entry : json.at("addresses")) {
+      ASSIGN_OR_RETURN(Address address, ParseAddress(entry.get<std::string>()));
+      contact.addresses.push_back(std::move(address));
+    }
+  } catch (const Json::exception& failed) {
+    return DataLoss(ContactPath(folder) + ": " + failed.what());
+  }
+  if (!IsId(contact.id) || contact.addresses.empty() ||
+      contact.addresses.size() > kMaxContactAddresses) {
+    return DataLoss(ContactPath(folder) + ": expected an id and 1 to 16 addresses");
+  }
+  return contact;
+}
+
+Result<std::string> JoinMesh(const PairingCode& code, const std::string& name,
+                             const std::string& folder, const std::string& machine) {
+  ASSIGN_OR_RETURN(const FoundCoordinator found, FindCoordinator(code));
+  ASSIGN_OR_RETURN(const std::string key_pem, LoadOrMakeKey(folder));
+  v1::JoinRequest request;
+  ASSIGN_OR_RETURN(*request.mutable_public_key(), PublicKeyOf(key_pem));
+  const Sha256Digest proof = PairingProof(code.secret, request.public_key(), found.fingerprint);
+  request.set_proof(proof.data(), proof.size());
+  request.set_name(name);
+
+  grpc::ChannelArguments arguments;
+  arguments.SetSslTargetNameOverride(found.identity.DnsName());
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  const auto stub = v1::Pairing::NewStub(grpc::CreateCustomChannel(
+      found.address.ToString(), grpc::SslCredentials({found.authority_pem, "", ""}), arguments));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::milliseconds(kCallTimeoutMs));
+  v1::JoinReply reply;
+  const grpc::Status status = stub->Join(&context, request, &reply);
+  if (!status.ok()) return FromGrpcStatus(status, found.address.ToString());
+
+  ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(reply.certificate()));
+  ASSIGN_OR_RETURN(const PeerIdentity identity, facts.Identity());
+  RETURN_IF_ERROR(CheckIssuedBy(reply.certificate(), found.authority_pem));
+  if (identity.role != Role::kNode || identity.mesh != found.identity.mesh ||
+      facts.public_key != request.public_key()) {
+    return FailedPrecondition(found.address.ToString() +
+                              ": answered with a certificate that is not for this node");
+  }
+  RETURN_IF_ERROR(StoreContact(folder, {found.identity.id, code.addresses}));
+  RETURN_IF_ERROR(StoreIdentity(folder, machine, reply.certificate(), found.authority_pem));
+  return reply.name();
+}
+
+}  // namespace shoal

@@ -1,0 +1,80 @@
+// A node's end of proto/pairing.proto: joining a mesh with a pairing code, and being a member from
+// then on: saying where it is, hearing who is revoked, renewing its certificate.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/result.h"
+#include "net/address.h"
+#include "net/identity/credentials.h"
+#include "net/identity/pairing_code.h"
+#include "proto/pairing.grpc.pb.h"
+
+namespace shoal {
+
+// The coordinator of a node's mesh, kept in coordinator.json beside the node's identity.
+struct CoordinatorContact {
+  std::string id;
+  std::vector<Address> addresses;
+};
+
+// Errors: kNotFound if the folder has none; damaged.
+Result<CoordinatorContact> LoadContact(const std::string& folder);
+
+// Joins the mesh of `code` and stores identity and contact in `folder`; whatever identity was there
+// before is replaced, but for its key. Returns the name that the mesh gave it. Blocks for some
+// seconds at most. Errors: no coordinator reached; not the one that made the code; the code is
+// refused; its answer is not from the authority.
+Result<std::string> JoinMesh(const PairingCode& code, const std::string& name,
+                             const std::string& folder, const std::string& machine);
+
+struct MemberOptions {
+  CoordinatorContact coordinator;
+  std::string folder;   // of the identity
+  std::string machine;  // its mark
+  std::string listen;   // HOST:PORT as bound
+  uint64_t instance = 0;
+};
+
+// Thread rule: runs a thread of its own; both callbacks come on it.
+class MeshMember {
+ public:
+  // `on_revoked()` is called after `credentials` got another list of revoked members; `on_refused`
+  // once, when the mesh does not want this node, which is then over.
+  MeshMember(MemberOptions options, std::shared_ptr<Credentials> credentials,
+             std::function<void()> on_revoked, std::function<void(Error)> on_refused);
+  ~MeshMember();
+
+ private:
+  void MemberThreadMain();
+  bool Connect(grpc::Channel& channel);
+  Status Attend(v1::Pairing::Stub& stub);
+  Status Hear(const v1::CoordinatorWord& word);
+  Status RenewIfDue(v1::Pairing::Stub& stub);
+  std::unique_ptr<grpc::ClientContext> MakeContext();
+  bool Pause(int timeout_ms);  // false: stopping
+
+  const MemberOptions options_;
+  const std::shared_ptr<Credentials> credentials_;  // shared with servers and channels
+  const std::function<void()> on_revoked_;
+  const std::function<void(Error)> on_refused_;
+
+  std::mutex mutex_;  // guards the three below
+  std::condition_variable changed_;
+  grpc::ClientContext* call_ = nullptr;  // in progress
+  bool stop_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace shoal

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Proves the life of a mesh as its user sees it, with real processes: inviting, joining, serving over
+nodes that nobody names, renaming and revoking them; and that secrets stay out of what is written."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import time
+
+from shoal_process import (
+    ShoalTestCase,
+    events,
+    is_running,
+    read_text,
+    real_model,
+    run_tests,
+    tiny_model,
+    wait_for,
+)
+
+REVOKED_S = 3  # the promise is one second; the machine may be busy
+
+
+class Pairing(ShoalTestCase):
+    def nodes(self):
+        return json.loads(self.output_of("nodes", "list", "--json"))["nodes"]
+
+    def test_a_server_uses_the_nodes_that_joined_and_drops_one_that_is_revoked(self):
+        model = real_model()
+        (first, a), (second, b) = self.start_node("--name", "desk"), self.start_node("--name", "phone")
+        self.assertEqual([(n["name"], n["address"]) for n in self.nodes()], [("desk", a), ("phone", b)])
+        server = self.start_server(model, "--plan", "spread")
+        self.assertIn("2 stages ready", server.process.errors())
+        expected = server.ask("Say hello.", max_tokens=48)
+        stream = events(server.stream("Say hello.", max_tokens=48))
+        read_text(stream, 2)
+        self.output_of("nodes", "revoke", "phone")
+        started = time.monotonic()
+        self.assertEqual(second.wait(), 1)
+        took_s = time.monotonic() - started
+        print(f"revoked node ended after {took_s:.2f} s")
+        self.assertLess(took_s, REVOKED_S)
+        self.assertIn("revoked", second.errors())
+        self.assertEqual(list(stream)[-1], "[DONE]")  # the other one took over
+        self.assertEqual(server.ask("Say hello.", max_tokens=48), expected)
+        self.assertIn("was revoked", server.process.errors())
+        self.assert_refused("logits", model, "--tokens", 1, "--node", b, says=b)
+        self.assertEqual([n["revoked"] for n in self.nodes()], [False, True])
+        self.assertTrue(is_running(first.pid))
+
+    def test_names(self):
+        _, address = self.start_node("--name", "desk")
+        self.output_of("nodes", "rename", "desk", "table")
+        self.output_of("logits", tiny_model("qwen2"), "--tokens", 1, "--node", "table")
+        self.output_of("logits", tiny_model("qwen2"), "--tokens", 1, "--node", address)
+        self.assert_refused("nodes", "rename", "desk", "x", says="desk")
+        self.assert_refused("nodes", "rename", "table", "../x", says="../x")
+        self.assert_refused("nodes", "revoke", "desk", says="desk")
+        self.assertIn("table", self.output_of("nodes", "list"))
+
+    def test_a_code_that_was_used_or_damaged(self):
+        invited, code = self.invite()
+        damaged = ("A" if code[0] != "A" else "B") + code[1:]
+        node = ["node", "--listen", "127.0.0.1:0", "--state", os.path.join(self.folder, "n")]
+        self.assert_refused(*node, "--join", damaged, says="damaged")
+        first = self.start_shoal(*node, "--join", code)
+        self.assertIn("listening on", first.read_line())
+        invited.wait()
+        # Without the coordinator nobody can join, and the code stays out of the message.
+        second = ["node", "--listen", "127.0.0.1:0", "--state", os.path.join(self.folder, "m")]
+        said = self.assert_refused(*second, "--join", code, says=self.mesh_listen())
+        self.assertNotIn(code, said)
+        waiting, _ = self.invite()
+        said = self.assert_refused(*second, "--join", code, says="used before")
+        self.assertNotIn(code, said)
+        # The device that it let in may start with the same command line again.
+        first.send(signal.SIGTERM)
+        self.assertEqual(first.wait(), 0)
+        again = self.start_shoal(*node, "--join", code)
+        self.assertIn("listening on", again.read_line())
+        for process in (first, again, invited, waiting):
+            self.assert_no_secrets(process.errors(), code)
+
+    def assert_no_secrets(self, text, code):
+        for secret in (code, code.replace("-", ""), code.lower(), "PRIVATE KEY"):
+            self.assertNotIn(secret, text)
+
+    def test_a_copied_state_folder_is_no_second_node(self):
+        """Field trap: a cloned home directory gives two nodes one identity."""
+        node, address = self.start_node()
+        state = self._node_states[address]
+        self.assert_refused("node", "--listen", "127.0.0.1:0", "--state", state, says="another")
+        # The same machine, another folder: the coordinator keeps whichever it heard of first.
+        copy = os.path.join(self.folder, "copy")
+        shutil.copytree(state, copy)
+        self.invite()
+        both = [node, self.start_shoal("node", "--listen", "127.0.0.1:0", "--state", copy)]
+        ended = wait_for(lambda: [one for one in both if not is_running(one.pid)], "one is refused")
+        self.assertEqual([one.wait() for one in ended], [1])
+        self.assertIn("another process with this node's identity", ended[0].errors())
+        # Another machine. One without /etc/machine-id is like any other.
+        moved = os.path.join(self.folder, "moved")
+        shutil.copytree(state, moved)
+        with open(os.path.join(moved, "node", "machine"), "r+", encoding="utf-8") as file:
+            if not file.read():
+                self.skipTest("this machine has no /etc/machine-id")
+            file.seek(0)
+            file.write("0123456789abcdef")
+        self.assert_refused("node", "--listen", "127.0.0.1:0", "--state", moved, says="another machine")
+
+    def test_old_tls_and_plain_text_are_refused(self):
+        invited, _ = self.invite()
+        host, port = self.mesh_listen().split(":")
+        for newest, expected in ((ssl.TLSVersion.TLSv1_2, False), (ssl.TLSVersion.TLSv1_3, True)):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            context.maximum_version = newest
+            context.set_alpn_protocols(["h2"])
+            with self.subTest(newest=newest), socket.create_connection((host, int(port))) as raw:
+                try:
+                    with context.wrap_socket(raw) as secure:
+                        self.assertEqual((secure.version(), expected), ("TLSv1.3", True))
+                except OSError:  # ssl.SSLError is one
+                    self.assertFalse(expected)
+        with socket.create_connection((host, int(port))) as plain:
+            plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
+            plain.settimeout(30)
+            try:
+                answer = plain.recv(100)
+            except ConnectionResetError:
+                answer = b""
+            # A TLS alert (type 21) or nothing, and no frame of HTTP/2.
+            self.assertIn(answer[:1], (b"", b"\x15"))
+        invited.send(signal.SIGTERM)
+        invited.wait()
+
+
+if __name__ == "__main__":
+    run_tests()
