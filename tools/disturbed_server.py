@@ -1,15 +1,24 @@
 """A `shoal serve` over local nodes whose processes are to be disturbed: for survive.py and soak.py."""
 
+import argparse
 import http.client
 import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 
 READY_S = 60
 ANSWER_S = 120  # no answer within this is a hang
+
+
+def parse_with_options(parser):
+    """The arguments; those after `--`, which are for serve, as `options`."""
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    return parser.parse_args(given[:end], argparse.Namespace(options=given[end + 1:]))
 
 
 class Server:

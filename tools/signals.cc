@@ -69,7 +69,8 @@ void WaitForTermination(int fd) {
   pollfd entries[2] = {{signal_fd, POLLIN, 0}, {fd, POLLIN, 0}};
   while (true) {
     if (::poll(entries, 2, -1) < 0) continue;
-    if ((entries[0].revents & POLLIN) != 0) break;
+    // Taken, so that a listener that follows hears the next one only.
+    if ((entries[0].revents & POLLIN) != 0 && ReadSignal(signal_fd) != 0) break;
     char ignored[256];
     const bool readable = (entries[1].revents & (POLLIN | POLLHUP)) != 0;
     if (readable && ::read(fd, ignored, sizeof(ignored)) <= 0) break;

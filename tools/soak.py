@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 
-from disturbed_server import Refused, Server
+from disturbed_server import Refused, Server, parse_with_options
 
 QUESTIONS = 12  # different ones
 PAUSE_S = (5, 20)  # between disturbances
@@ -170,8 +170,7 @@ def main():
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("options", nargs="*", help="further options of serve, after --")
-    a = parser.parse_args()
+    a = parse_with_options(parser)
     server = Server(a.shoal, a.model, a.nodes, "-c", 1024, *a.options)
     expected = [answer(server, number)[0] for number in range(QUESTIONS)]
     soak = Soak(server, expected, a.seed)

@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 
-from disturbed_server import Server
+from disturbed_server import Server, parse_with_options
 
 FIELDS = {"prompt": "Once upon a time there was a harbour. " * 60, "max_tokens": 160,
           "temperature": 0.8, "seed": 7, "logit_bias": {"0": -100, "2": -100}}  # SmolLM2's end tokens
@@ -71,8 +71,7 @@ def main():
     parser.add_argument("shoal")
     parser.add_argument("model")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("options", nargs="*", help="further options of serve, after --")
-    a = parser.parse_args()
+    a = parse_with_options(parser)
     server = start(a)
     expected, undisturbed_s, _ = answer(server)
     server.end()

@@ -101,7 +101,7 @@ class Restart(ShoalTestCase):
 class Queue(ShoalTestCase):
     def test_who_waits_for_too_long_is_told_to_come_again(self):
         server = self.start_server(real_model(), "--sessions", 1, "-c", 1024, "--queue-timeout", 1)
-        first = server.stream(STORY, **{**ANSWER, "max_tokens": 900})
+        first = server.stream(STORY, **{**ANSWER, "max_tokens": 1000})
         response = server.open("/v1/chat/completions", chat("Say hello."))
         self.assertEqual(response.status, 503)
         self.assertTrue(response.getheader("Retry-After"))
