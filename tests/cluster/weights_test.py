@@ -183,8 +183,9 @@ class Pull(ShoalTestCase):
         listed = json.loads(self.output_of("models", "list", "--json"))
         self.assertEqual([m["name"] for m in listed if m["here"]], ["mine"])
         self.assertIn("smollm2", [m["name"] for m in listed])
-        by_name = self.output_of("tokenize", "mine", stdin="a")
-        self.assertEqual(by_name, self.output_of("tokenize", tiny_model("qwen2"), stdin="a"))
+        logits = ["--tokens", "1,2", "--top", 1]
+        by_path = self.output_of("logits", tiny_model("qwen2"), *logits)
+        self.assertEqual(self.output_of("logits", "mine", *logits), by_path)
         self.output_of("models", "remove", "mine")
         self.assertEqual(os.listdir(self.models), [])
         self.assert_refused("models", "remove", "mine", says="mine")
