@@ -301,9 +301,9 @@ Status Mesh::Measure() {
   return OkStatus();
 }
 
-// The devices are `asked`, whose nodes ascend. Nodes that share a machine share its memory, where no
-// user has limited theirs; unless they were measured one by one, they count as equals, so that noise
-// does not tilt the split.
+// The devices are `asked`, whose nodes ascend. Nodes that share a machine share its memory, where
+// no user has limited theirs; unless they were measured one by one, they count as equals, so that
+// noise does not tilt the split.
 Result<PlanProblem> Mesh::Problem(const AskedNodes& asked) const {
   std::map<std::string, int> on_host;
   std::map<std::string, double> best_speed;
