@@ -138,10 +138,13 @@ void Mesh::Serve(const std::shared_ptr<RemotePipeline>& pipeline) {
   Announce(OkStatus());
   served_since_ns_ = clock_.NowNs();
   loss_ = WatchOver(*pipeline);
-  if (!loss_) loss_ = PipelineLoss{Cancelled("the coordinator is shutting down")};
+  if (loss_) {
+    spdlog::warn("epoch {}: {}", epoch.value, loss_->error.message);
+  } else {
+    loss_ = PipelineLoss{Cancelled("the coordinator is shutting down")};
+  }
   lost_at_ns_ = clock_.NowNs();
   if (loss_->node >= 0) members_.OnLoss(loss_->node, lost_at_ns_);
-  spdlog::warn("epoch {}: {}", epoch.value, loss_->error.message);
   pipeline->Cancel();  // the engine may be waiting for a stage that reads no more
   engine_.OnLost(epoch, loss_->error);
   if (const int32_t waiting = engine_.status().queued; waiting > 0) {
