@@ -19,6 +19,8 @@ target_compile_options(shoal_options INTERFACE
 macro(shoal_compile_quickly)
   if(CMAKE_BUILD_TYPE STREQUAL "Release")
     add_compile_options(-O1 -Wno-array-bounds)
+  elseif(SHOAL_SANITIZE)
+    add_compile_options(-O0)
   endif()
 endmacro()
 
