@@ -1,17 +1,18 @@
 # shoal_add_test(NAME x_test SOURCES x_test.cc DEPS shoal_x LABELS unit [TIMEOUT seconds])
 #
 # A GoogleTest program as one CTest entry. Labels: unit, cluster, fuzz, slow; `grpc` is added to
-# those that link the uninstrumented gRPC library and so stay out of thread sanitizer runs.
+# those that link the uninstrumented gRPC library and so stay out of thread sanitizer runs. The timeout
+# only ends what hangs: a shared machine may be ten times as slow as a quiet one.
 function(shoal_add_test)
   cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SOURCES;DEPS;LABELS;ARGS" ${ARGN})
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 600)
   endif()
   if(CMAKE_CROSSCOMPILING)  # tests run in an emulator
-    math(EXPR ARG_TIMEOUT "4 * ${ARG_TIMEOUT}")
+    math(EXPR ARG_TIMEOUT "2 * ${ARG_TIMEOUT}")
   endif()
-  if(SHOAL_SANITIZE)  # up to fifteen times as slow
-    math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 8")
+  if(SHOAL_SANITIZE)  # several times as slow
+    math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 3")
   endif()
   add_executable(${ARG_NAME} ${ARG_SOURCES})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
@@ -36,6 +37,6 @@ function(shoal_add_fuzz_target)
     add_executable(${ARG_NAME} ${ARG_SOURCES} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.cc)
     target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS})
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME} ${ARG_CORPUS})
-    set_tests_properties(${ARG_NAME} PROPERTIES LABELS fuzz TIMEOUT 300)
+    set_tests_properties(${ARG_NAME} PROPERTIES LABELS fuzz TIMEOUT 900)
   endif()
 endfunction()

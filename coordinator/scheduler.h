@@ -51,7 +51,8 @@ class Scheduler {
   explicit Scheduler(const SchedulerOptions& options);
 
   // A pipeline is there: steps carry `epoch`, at most `max_in_flight` at once, twice as many while
-  // no session has come to decoding; sessions share `kv_tokens`. REQUIRES no sessions (Reset first).
+  // no session has come to decoding; sessions share `kv_tokens`. REQUIRES no sessions (Reset
+  // first).
   void Attach(Epoch epoch, int32_t max_in_flight, int64_t kv_tokens);
   // The pipeline is gone, and all sessions with it.
   void Reset();

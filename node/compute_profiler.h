@@ -26,12 +26,12 @@ namespace shoal {
 struct ComputeProfileOptions {
   LayerDims dims;
   std::vector<TensorType> types;
-  int32_t most_tokens = 256;                  // the largest batch to measure
-  int64_t weight_bytes = int64_t{128} << 20;  // to hold for it: more than caches do
-  double budget_s = 0.03;                     // of one measurement, about
+  int32_t most_tokens = 256;                 // the largest batch to measure
+  int64_t weight_bytes = int64_t{96} << 20;  // to hold for it: more than caches do
+  double budget_s = 0.025;                   // of one measurement, about
   // All is measured so often, from one end to the other, and the medians count: other work on the
   // machine comes in bursts longer than one measurement.
-  int32_t rounds = 5;
+  int32_t rounds = 3;
 };
 
 // Types to measure when no model says which: those of most published files.

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace shoal {
@@ -65,6 +66,11 @@ LinkProfile ProfileOf(const LinkMeasurement& link, double bytes_per_s) {
 }
 
 Status ClusterMeasurement::DescribeAll() {
+  std::set<std::string> names;
+  for (const MeshNode& node : options_.nodes) {
+    if (names.insert(node.name).second) continue;
+    return InvalidArgument(node.name + ": two devices have this name");
+  }
   for (const MeshNode& node : options_.nodes) {
     links_.push_back(std::make_unique<NodeLink>(node, clock_));
     ASSIGN_OR_RETURN(NodeDescription description, links_.back()->Describe(NodeLink::Patience{}));

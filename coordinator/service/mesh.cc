@@ -187,7 +187,11 @@ void Mesh::Serve() {
   Remember();
   served_since_ns_ = clock_.NowNs();
   const Ending ending = WatchOver();
-  spdlog::warn("epoch {}: {}", epoch.value, ending.loss.error.message);
+  if (ending.loss.error.code == ErrorCode::kCancelled) {
+    spdlog::debug("epoch {}: {}", epoch.value, ending.loss.error.message);
+  } else {
+    spdlog::warn("epoch {}: {}", epoch.value, ending.loss.error.message);
+  }
   loss_ = ending.loss;
   lost_.reset();
   if (ending.loss.node >= 0) lost_ = serving_[static_cast<size_t>(ending.loss.node)];

@@ -42,8 +42,7 @@ struct NodeDescription {
   std::string isa;
   int32_t threads = 0;
   int64_t memory_bytes = 0;
-  bool memory_limited =
-      false;  // by its user; else it shares its machine's memory with others there
+  bool memory_limited = false;  // by its user; else nodes of one machine share its memory
   double weight_bytes_per_s = 0;
   std::string host_id;
   uint64_t instance = 0;

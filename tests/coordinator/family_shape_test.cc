@@ -19,8 +19,7 @@ namespace {
 
 std::vector<std::string> TinyModels() {
   std::vector<std::string> paths;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(SHOAL_TEST_DATA) + "/tiny-models")) {
+  for (const auto& entry : std::filesystem::directory_iterator(SHOAL_TEST_DATA "/tiny-models")) {
     if (entry.path().extension() == ".gguf") paths.push_back(entry.path().string());
   }
   std::sort(paths.begin(), paths.end());
