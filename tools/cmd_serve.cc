@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -10,13 +9,14 @@
 
 #include "base/atomic_file.h"
 #include "base/log.h"
+#include "base/wall_clock.h"
 #include "coordinator/api/api_keys.h"
 #include "coordinator/api/http_server.h"
 #include "coordinator/service/mesh_server.h"
 #include "coordinator/service/mesh_state.h"
 #include "coordinator/text_model.h"
 #include "net/address.h"
-#include "net/self_signed.h"
+#include "net/identity/x509.h"
 #include "tools/api_key_path.h"
 #include "tools/commands.h"
 #include "tools/https_files.h"
@@ -73,9 +73,7 @@ Result<HttpServerOptions> ServerOptions(const Options& options) {
   server.model_id = options.model_id.empty()
                         ? std::filesystem::path(options.session.model).stem().string()
                         : options.model_id;
-  server.created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
-                              std::chrono::system_clock::now().time_since_epoch())
-                              .count();
+  server.created_unix_s = UnixNowS();
   server.api_keys_path = ApiKeyPath(state_folder);
   ASSIGN_OR_RETURN(server.tls, ChooseHttpsFiles(options.https, address.host, state_folder));
   RETURN_IF_ERROR(CheckExposure(address, server));
@@ -83,11 +81,12 @@ Result<HttpServerOptions> ServerOptions(const Options& options) {
 }
 
 void SayCertificate(const TlsFiles& files) {
-  const Result<std::string> pem = ReadFileUpTo(files.certificate, kMaxCertificateBytes);
+  const Result<std::string> pem = ReadFileUpTo(files.certificate, kMaxPemBytes);
   if (!pem.ok()) return;
   const Result<CertificateFacts> facts = ReadCertificate(*pem);
-  if (facts.ok())
-    fmt::print(stderr, "certificate {}\n    SHA-256 {}\n", files.certificate, facts->sha256);
+  if (!facts.ok()) return;
+  fmt::print(stderr, "certificate {}\n    SHA-256 {}\n", files.certificate,
+             FingerprintText(facts->fingerprint));
 }
 
 // Without a model: what was served last, over the same nodes.
@@ -213,9 +212,6 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
                    "Full contexts that fit in KV memory at once; more requests wait")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
-  command->add_option("--state", options->session.state,
-                      "Folder of keys, certificates and the last plan (default: $SHOAL_STATE, else "
-                      "~/.local/state/shoal)");
   CLI::Option* const tls =
       command
           ->add_option("--tls", options->https.tls,

@@ -2,11 +2,11 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <vector>
 
 #include "base/atomic_file.h"
-#include "net/self_signed.h"
+#include "base/wall_clock.h"
+#include "net/identity/x509.h"
 
 namespace shoal {
 
@@ -14,14 +14,8 @@ namespace {
 
 constexpr int64_t kRenewBeforeS = 30 * 24 * 3600;
 
-int64_t UnixNowS() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 bool IsGood(const TlsFiles& files, int64_t now_unix_s) {
-  const Result<std::string> pem = ReadFileUpTo(files.certificate, kMaxCertificateBytes);
+  const Result<std::string> pem = ReadFileUpTo(files.certificate, kMaxPemBytes);
   if (!pem.ok() || ::access(files.key.c_str(), R_OK) != 0) return false;
   const Result<CertificateFacts> facts = ReadCertificate(*pem);
   return facts.ok() && facts->not_after_unix_s > now_unix_s + kRenewBeforeS;
@@ -52,9 +46,10 @@ Result<std::optional<TlsFiles>> OwnFiles(const std::string& listen_host,
       listen_host != "::1") {
     names.push_back(listen_host);
   }
-  ASSIGN_OR_RETURN(const SelfSigned made, MakeSelfSigned(names, now_unix_s));
-  RETURN_IF_ERROR(WriteFileAtomically(files.key, made.key_pem));
-  RETURN_IF_ERROR(WriteFileAtomically(files.certificate, made.certificate_pem));
+  ASSIGN_OR_RETURN(const std::string key, MakeKey());
+  ASSIGN_OR_RETURN(const std::string certificate, MakeSelfSigned(key, names, now_unix_s));
+  RETURN_IF_ERROR(WriteFileAtomically(files.key, key));
+  RETURN_IF_ERROR(WriteFileAtomically(files.certificate, certificate));
   return std::optional(files);
 }
 

@@ -75,7 +75,7 @@ Status Mesh::AddNode(const MeshNode& node) {
 Status Mesh::RemoveNode(const std::string& name, const std::string& reason) {
   const std::lock_guard lock(mutex_);
   if (names_.erase(name) == 0) return NotFound(fmt::format("there is no node {}", name));
-  changes_.push_back({MeshNode{name, {}}, true, reason});
+  changes_.push_back({MeshNode{name, {}, {}}, true, reason});
   changed_.notify_all();
   return OkStatus();
 }

@@ -1,6 +1,8 @@
 #include "net/identity/x509.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -130,6 +132,20 @@ Result<CertificateHandle> Draft(EVP_PKEY& key, const std::string& name, int64_t 
   return draft;
 }
 
+bool IsIpAddress(const std::string& name) {
+  unsigned char bytes[16];
+  return inet_pton(AF_INET, name.c_str(), bytes) == 1 ||
+         inet_pton(AF_INET6, name.c_str(), bytes) == 1;
+}
+
+std::string AlternativeNames(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    text += fmt::format("{}{}:{}", text.empty() ? "" : ",", IsIpAddress(name) ? "IP" : "DNS", name);
+  }
+  return text;
+}
+
 std::vector<std::string> DnsNamesOf(X509& certificate) {
   std::vector<std::string> names;
   auto* all = static_cast<GENERAL_NAMES*>(
@@ -186,6 +202,25 @@ Result<std::string> MakeAuthority(const std::string& key_pem, int64_t now_unix_s
   return ToPem(authority);
 }
 
+Result<std::string> MakeSelfSigned(const std::string& key_pem,
+                                   const std::vector<std::string>& names, int64_t now_unix_s) {
+  ASSIGN_OR_RETURN(const KeyHandle key, ReadKey(key_pem));
+  ASSIGN_OR_RETURN(const CertificateHandle draft,
+                   Draft(*key, "Shoal", now_unix_s, kSelfSignedDays));
+  X509& made = *draft;
+  if (X509_set_issuer_name(&made, X509_get_subject_name(&made)) != 1 ||
+      // It is its own authority, so that a client can be told to trust the file.
+      !AddExtension(made, made, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
+      !AddExtension(made, made, NID_key_usage, "critical,digitalSignature,keyCertSign") ||
+      !AddExtension(made, made, NID_ext_key_usage, "serverAuth") ||
+      !AddExtension(made, made, NID_subject_key_identifier, "hash") ||
+      !AddExtension(made, made, NID_subject_alt_name, AlternativeNames(names)) ||
+      X509_sign(&made, key.get(), EVP_sha256()) == 0) {
+    return OpenSslError("certificate");
+  }
+  return ToPem(made);
+}
+
 std::string MeshIdOf(const CertificateFacts& authority) {
   return ToBase32(std::span(authority.fingerprint).first(kIdBytes));
 }
@@ -226,6 +261,10 @@ Result<CertificateFacts> ReadCertificate(const std::string& pem) {
   }
   if (der.empty() || facts.public_key.empty()) return OpenSslError("certificate");
   return facts;
+}
+
+std::string FingerprintText(const Sha256Digest& fingerprint) {
+  return fmt::format("{:02X}", fmt::join(fingerprint, ":"));
 }
 
 Status CheckIssuedBy(const std::string& pem, const std::string& authority_pem) {

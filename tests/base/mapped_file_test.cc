@@ -29,8 +29,8 @@ TEST(MappedFile, HoldsTheWholeFile) {
   ASSERT_TRUE(file.ok()) << file.error().message;
   EXPECT_EQ(Text(*file), contents);
   EXPECT_EQ(file->path(), dir.path() + "/f");
-  file->Release(file->bytes());
-  file->Release(file->bytes().subspan(3, 5));
+  ReleasePages(file->bytes());
+  ReleasePages(file->bytes().subspan(3, 5));
   EXPECT_EQ(Text(*file), contents);
 }
 

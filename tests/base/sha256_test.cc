@@ -12,7 +12,7 @@ namespace {
 std::span<const std::byte> AsBytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 TEST(Sha256, MatchesThePublishedExamples) {
-  EXPECT_EQ(ToHex(Sha256Of({})),
+  EXPECT_EQ(ToHex(Sha256Of(std::string_view())),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(ToHex(Sha256Of(AsBytes("abc"))),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
