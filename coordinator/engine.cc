@@ -35,7 +35,8 @@ Engine::~Engine() = default;
 
 Result<SessionId> Engine::Start(GenerationRequest request) {
   const std::lock_guard lock(mutex_);
-  if (status_.state != EngineState::kReady) return Unavailable(status_.detail);
+  const bool ready = status_.state == EngineState::kReady;
+  if (!ready && !expects_another_) return Unavailable(status_.detail);
   const SessionId id{next_session_++};
   Generation generation;
   generation.sink = std::move(request.sink);
@@ -49,10 +50,19 @@ Result<SessionId> Engine::Start(GenerationRequest request) {
   session.max_tokens = request.max_tokens;
   session.sampling = std::move(request.sampling);
   session.logits = request.logits;
-  RETURN_IF_ERROR(scheduler_.Add(session));
+  RETURN_IF_ERROR(ready ? scheduler_.Add(session) : Queue(session));
   generations_.emplace(id, std::move(generation));
   Pump();
   return id;
+}
+
+// Whether it may wait for the next pipeline, which ResumeAll gives it to.
+Status Engine::Queue(const SessionRequest& session) {
+  RETURN_IF_ERROR(scheduler_.Check(session));
+  const auto waiting = static_cast<int64_t>(generations_.size());
+  if (waiting < options_.max_queued) return OkStatus();
+  return ResourceExhausted(fmt::format("{} requests are waiting already, the limit is {}", waiting,
+                                       options_.max_queued));
 }
 
 void Engine::Cancel(SessionId session) {
@@ -80,6 +90,7 @@ void Engine::Attach(std::shared_ptr<Pipeline> pipeline, const PipelineLimits& li
   pipeline_ = std::move(pipeline);
   epoch_ = limits.epoch;
   replaceable_ = limits.replaceable;
+  expects_another_ = false;
   scheduler_.Attach(limits.epoch, limits.stages, limits.kv_tokens);
   status_ = {EngineState::kReady, "ready", 0, 0};
   ResumeAll();
@@ -118,6 +129,7 @@ void Engine::GiveUp(const Error& error) {
   const std::lock_guard lock(mutex_);
   if (status_.state == EngineState::kReady) return;
   status_.detail = error.message;
+  expects_another_ = false;
   FinishAll(error);
 }
 
@@ -150,6 +162,7 @@ void Engine::OnLost(Epoch epoch, Error error) {
   pipeline_.reset();
   steps_.clear();
   scheduler_.Reset();
+  expects_another_ = replaceable_;
   if (!replaceable_) return FinishAll(error);
   std::vector<SessionId> partial;  // logits that have been reported are not reported again
   for (auto& [id, generation] : generations_) {

@@ -88,6 +88,7 @@ class Engine : public PipelineListener {
   Engine(const SchedulerOptions& options, const Clock& clock, int64_t queue_timeout_ns = 0);
   ~Engine() override;
 
+  // While a lost pipeline is being replaced, requests wait like those that lost it.
   // Errors: kUnavailable (not ready: the message has the detail), kInvalidArgument (an empty
   // prompt, prompt longer than the context: both lengths named; more than the devices have memory
   // for), kResourceExhausted (too many queued). On error the sink is never called.
@@ -113,6 +114,7 @@ class Engine : public PipelineListener {
   struct Generation;
   void ResumeAll();
   void ExpireQueued();
+  Status Queue(const SessionRequest& session);
   void FinishAll(const Error& error);
   void Pump();  // submits whatever the scheduler has ready; lock held
   void Deliver(const StepResult& result);
@@ -126,7 +128,8 @@ class Engine : public PipelineListener {
   Scheduler scheduler_;
   std::shared_ptr<Pipeline> pipeline_;  // second owner: its builder, which tears it down
   Epoch epoch_;
-  bool replaceable_ = false;  // is pipeline_
+  bool replaceable_ = false;      // is pipeline_
+  bool expects_another_ = false;  // lost one, and nobody has given up
   EngineStatus status_;
   uint64_t next_session_ = 1;
   int64_t expired_at_ns_ = 0;  // when queued requests were last looked through

@@ -52,7 +52,7 @@ void Scheduler::Reset() {
   in_flight_.clear();
 }
 
-Status Scheduler::Add(SessionRequest request) {
+Status Scheduler::Check(const SessionRequest& request) const {
   const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
   if (prompt_tokens == 0)
     return InvalidArgument("the prompt is empty: at least one token is needed");
@@ -67,6 +67,12 @@ Status Scheduler::Add(SessionRequest request) {
                                          token, options_.vocab_size));
     }
   }
+  return OkStatus();
+}
+
+Status Scheduler::Add(SessionRequest request) {
+  RETURN_IF_ERROR(Check(request));
+  const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
   Session session;
   const int64_t wanted =
       std::min<int64_t>(prompt_tokens + request.max_tokens, options_.context_tokens);

@@ -57,8 +57,11 @@ class Scheduler {
   // The pipeline is gone, and all sessions with it.
   void Reset();
 
-  // Errors: kInvalidArgument (empty prompt; prompt and context lengths named; larger than all KV
-  // memory, which waiting cannot change), kResourceExhausted (queue full).
+  // What is wrong with a request whatever the pipeline: an empty prompt, one that is longer than
+  // the context (both lengths named), or a token outside the vocabulary.
+  Status Check(const SessionRequest& request) const;
+  // Errors: kInvalidArgument (as of Check; larger than all KV memory, which waiting cannot change),
+  // kResourceExhausted (queue full).
   Status Add(SessionRequest request);
   // Ends a session in any state; its memory is free once the close has gone out with a step.
   void Remove(SessionId session);

@@ -58,6 +58,11 @@ struct Membership {
   std::mutex mutex;  // guards refused
   std::optional<Error> refused;
   std::unique_ptr<MeshMember> member;
+
+  std::string WhyItEnds() {
+    const std::lock_guard guard(mutex);
+    return refused ? refused->message : "it is being stopped";
+  }
 };
 
 std::string HostName() {
@@ -167,7 +172,7 @@ Status Serve(Options& options) {
   keeper.reset();
   {
     const SignalListener impatient([](int number) { std::_Exit(128 + number); });
-    server->SetUnavailable("it is being stopped");
+    server->SetUnavailable(membership.WhyItEnds());
   }
   membership.member.reset();
   server.reset();

@@ -2,10 +2,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/atomic_file.h"
 #include "base/log.h"
@@ -114,9 +118,50 @@ Status ShowPairingCode(const MeshAuthority& mesh, const Address& listen) {
   return OkStatus();
 }
 
+// Hands nodes that join to the session, once there is one.
+class Arrivals {
+ public:
+  explicit Arrivals(const std::shared_ptr<MeshAuthority>& mesh) : mesh_(mesh) {}
+
+  void OnArrival(const Member& member) {
+    const std::lock_guard lock(mutex_);
+    if (session_ == nullptr) {
+      early_.push_back(member.name);
+    } else {
+      Add(member.name);
+    }
+  }
+  // `session` outlives this object, or null is set before it ends.
+  void SetSession(ModelSession* session) {
+    const std::lock_guard lock(mutex_);
+    session_ = session;
+    if (session == nullptr) return;
+    for (const std::string& name : std::exchange(early_, {})) Add(name);
+  }
+
+ private:
+  void Add(const std::string& name) {
+    const std::vector<std::string>& known = session_->options().nodes;
+    if (std::find(known.begin(), known.end(), name) != known.end()) return;  // it is back
+    const Result<MeshNode> node = FindNode(name, mesh_.get());
+    const Status added = node.ok() ? session_->AddNode(*node) : node.error();
+    if (added.ok()) {
+      spdlog::info("node {} is here", name);
+    } else if (added.error().code != ErrorCode::kInvalidArgument) {
+      spdlog::info("node {} is here: {}", name, added.error().message);
+    }
+  }
+
+  const std::shared_ptr<MeshAuthority> mesh_;
+  std::mutex mutex_;  // guards what follows
+  ModelSession* session_ = nullptr;
+  std::vector<std::string> early_;
+};
+
 // Lets nodes join and say where they are. Null where that is of no use: the nodes are local, or
 // there is none and nobody watches who could add one.
-Result<std::unique_ptr<MeshServer>> StartMeshServer(Options& options) {
+Result<std::unique_ptr<MeshServer>> StartMeshServer(Options& options,
+                                                    std::unique_ptr<Arrivals>& arrivals) {
   std::unique_ptr<MeshServer> none;
   const bool asked = options.pair || !options.mesh_listen.empty();
   if (options.session.local_nodes > 0 && !asked) return none;
@@ -133,8 +178,10 @@ Result<std::unique_ptr<MeshServer>> StartMeshServer(Options& options) {
       const Address listen,
       ParseAddress(options.mesh_listen.empty() ? kDefaultMeshListen : options.mesh_listen));
   if (listen.is_unix()) return InvalidArgument("--mesh-listen takes HOST:PORT");
+  arrivals = std::make_unique<Arrivals>(options.session.mesh);
   Result<std::unique_ptr<MeshServer>> server =
-      MeshServer::Start({listen, [](const Member&) {}}, *options.session.mesh);
+      MeshServer::Start({listen, [&heard = *arrivals](const Member& one) { heard.OnArrival(one); }},
+                        *options.session.mesh);
   if (!server.ok() && !asked) {
     spdlog::warn("no node can join: {}", server.error().message);
     return none;
@@ -151,13 +198,14 @@ Status Serve(Options& options) {
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
   ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options));
   ProgressLine progress;
+  std::unique_ptr<Arrivals> arrivals;
   std::unique_ptr<MeshServer> mesh_server;
   std::unique_ptr<ModelSession> session;
   std::unique_ptr<TextModel> text;
   std::unique_ptr<HttpServer> server;
   {
     const SignalListener interrupted([](int number) { std::_Exit(128 + number); });
-    ASSIGN_OR_RETURN(mesh_server, StartMeshServer(options));
+    ASSIGN_OR_RETURN(mesh_server, StartMeshServer(options, arrivals));
     options.session.all_nodes = options.session.mesh != nullptr;
     ASSIGN_OR_RETURN(session, ModelSession::Open(options.session, [&](const std::string& line) {
                        progress.Show(line);
@@ -172,7 +220,9 @@ Status Serve(Options& options) {
                server_options.tls ? "https" : "http", address.ToString());
     std::fflush(stdout);
   }
+  if (arrivals != nullptr) arrivals->SetSession(session.get());
   WaitForTermination(-1);
+  if (arrivals != nullptr) arrivals->SetSession(nullptr);
   server.reset();
   return OkStatus();
 }

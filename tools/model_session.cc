@@ -259,6 +259,13 @@ ModelSession::~ModelSession() {
   pipeline_.reset();
 }
 
+Status ModelSession::AddNode(const MeshNode& node) {
+  if (mesh_ == nullptr || !options_.all_nodes) {
+    return FailedPrecondition("the next start of this server can use it");
+  }
+  return mesh_->AddNode(node);
+}
+
 std::optional<Plan> ModelSession::plan() const {
   return mesh_ == nullptr ? std::nullopt : mesh_->plan();
 }

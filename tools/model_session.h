@@ -58,6 +58,10 @@ class ModelSession {
       const SessionOptions& options, const std::function<void(const std::string&)>& progress);
   ~ModelSession();
 
+  // A node that joined meanwhile: it is taken in when that is worth it. From any thread. Errors:
+  // the model runs over nodes that were named, or in this process; there is a node of that name.
+  Status AddNode(const MeshNode& node);
+
   Engine& engine() { return *engine_; }
   const GgufFile& file() const { return *file_; }
   const ModelShape& shape() const { return shape_; }

@@ -16,8 +16,8 @@ constexpr int64_t kSecondsPerDay = 24 * 3600;
 constexpr int64_t kAuthorityDays = 20 * 365;
 constexpr int64_t kCertificateDays = 180;
 constexpr int64_t kSelfSignedDays = 397;  // the most that browsers take
-constexpr int64_t kRenewDays = 60;       // before the end, a certificate is renewed
-constexpr int64_t kClockSkewS = 86'400;  // by which a peer's clock may be behind the authority's
+constexpr int64_t kRenewDays = 60;        // before the end, a certificate is renewed
+constexpr int64_t kClockSkewS = 86'400;   // by which a peer's clock may be behind the authority's
 constexpr int64_t kMaxPemBytes = 64 << 10;
 
 struct CertificateFacts {
@@ -53,9 +53,9 @@ Result<std::string> IssueCertificate(const std::string& authority_pem,
                                      const std::string& authority_key_pem,
                                      const CertificateOrder& order);
 
-// A certificate of `key_pem` that vouches for itself: what HTTPS uses where nobody gave it one. Clients
-// are told its fingerprint, or where the file is, and trust that. `names` are DNS names and IP
-// addresses, at least one.
+// A certificate of `key_pem` that vouches for itself: what HTTPS uses where nobody gave it one.
+// Clients are told its fingerprint, or where the file is, and trust that. `names` are DNS names and
+// IP addresses, at least one.
 Result<std::string> MakeSelfSigned(const std::string& key_pem,
                                    const std::vector<std::string>& names, int64_t now_unix_s);
 

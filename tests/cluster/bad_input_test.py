@@ -185,8 +185,9 @@ class Usage(ShoalTestCase):
                 "logits": ["model", "--tokens", 1],
             }.get(command, ["model"])
             self.assert_wrong_usage(command, *required, "--no-such-flag", says="--no-such-flag")
-        for command in ("run", "serve", "bench", "inspect", "logits", "tokenize", "detokenize"):
+        for command in ("run", "bench", "inspect", "logits", "tokenize", "detokenize"):
             self.assert_wrong_usage(command, says="MODEL")
+        self.assert_refused("serve", says="MODEL")  # nor was one served before
         model = tiny_model("qwen2")
         self.assert_wrong_usage("run", model, "hi", "--temperature", "warm", says="--temperature")
         self.assert_wrong_usage("run", model, "hi", "--top-p", 2, says="--top-p")

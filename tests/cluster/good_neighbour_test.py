@@ -27,7 +27,7 @@ class Pauses(ShoalTestCase):
     def start_node_of(self, name, *arguments):
         """A node with a state folder of its own: process, address, folder."""
         state = os.path.join(self.folder, name)
-        node, address = self.start_node("--name", name, "--state", state, *arguments)
+        node, address = self.start_node("--name", name, *arguments, state=state)
         return node, address, state
 
     def logits(self, address):
@@ -157,7 +157,7 @@ class Pages(ShoalTestCase):
         overview = self.read("man/man1/shoal.1").replace("\\-", "-")
         for command in commands:
             help_text = self.output_of(command, "--help")
-            options = set(re.findall(r"^  (?:-\w,)?(--[a-z-]+)", help_text, re.MULTILINE))
+            options = set(re.findall(r"^  (?:-\w,)?(--[a-z0-9-]+)", help_text, re.MULTILINE))
             self.assertIn("--help", options)
             page = self.read(f"man/man1/shoal-{command}.1").replace("\\-", "-")
             self.assertIn(f"shoal {command}", overview)

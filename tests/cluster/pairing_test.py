@@ -4,6 +4,7 @@ nodes that nobody names, renaming and revoking them; and that secrets stay out o
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -51,6 +52,17 @@ class Pairing(ShoalTestCase):
         self.assertEqual([n["revoked"] for n in self.nodes()], [False, True])
         self.assertTrue(is_running(first.pid))
 
+    def test_a_node_that_joins_while_a_server_runs_takes_part(self):
+        self.start_node("--name", "desk")
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 512, "--pair")
+        self.assertIn("1 stages ready", server.process.errors())
+        expected = server.ask("Say hello.", max_tokens=8)
+        code = re.search(r"--join (\S+)", server.process.errors())[1]
+        state = os.path.join(self.folder, "late")
+        self.start_shoal("node", "--listen", "127.0.0.1:0", "--name", "late", "--state", state, "--join", code)
+        wait_for(lambda: "2 stages ready" in server.process.errors(), "the plan takes it in")
+        self.assertEqual(server.ask("Say hello.", max_tokens=8), expected)
+
     def test_names(self):
         _, address = self.start_node("--name", "desk")
         self.output_of("nodes", "rename", "desk", "table")
@@ -95,7 +107,8 @@ class Pairing(ShoalTestCase):
         self.assert_refused("node", "--listen", "127.0.0.1:0", "--state", state, says="another")
         # The same machine, another folder: the coordinator keeps whichever it heard of first.
         copy = os.path.join(self.folder, "copy")
-        shutil.copytree(state, copy)
+        sockets = shutil.ignore_patterns("*.sock")
+        shutil.copytree(state, copy, ignore=sockets)
         self.invite()
         both = [node, self.start_shoal("node", "--listen", "127.0.0.1:0", "--state", copy)]
         ended = wait_for(lambda: [one for one in both if not is_running(one.pid)], "one is refused")
@@ -103,7 +116,7 @@ class Pairing(ShoalTestCase):
         self.assertIn("another process with this node's identity", ended[0].errors())
         # Another machine. One without /etc/machine-id is like any other.
         moved = os.path.join(self.folder, "moved")
-        shutil.copytree(state, moved)
+        shutil.copytree(state, moved, ignore=sockets)
         with open(os.path.join(moved, "node", "machine"), "r+", encoding="utf-8") as file:
             if not file.read():
                 self.skipTest("this machine has no /etc/machine-id")

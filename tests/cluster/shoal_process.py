@@ -169,17 +169,18 @@ class ShoalTestCase(unittest.TestCase):
         invited = self.start_shoal("nodes", "invite", "--json", "--mesh-listen", self.mesh_listen())
         return invited, json.loads(invited.read_line())["code"]
 
-    def start_node(self, *arguments, listen="127.0.0.1:0"):
-        """A node and the address it says it listens on.
+    def start_node(self, *arguments, listen="127.0.0.1:0", state=None):
+        """A node and the address it says it listens on; `state` is its folder, if it is to have that one.
 
         On the network it joins the mesh of this test first, unless it takes the place of an earlier
         one.
         """
-        state = self._node_states.get(listen)
         invited = None
         joining = ()
-        if state is None and not listen.startswith("unix:"):
-            state = os.path.join(self.folder, f"node-{len(self._node_states)}")
+        if listen in self._node_states:
+            state = self._node_states[listen]
+        elif not listen.startswith("unix:"):
+            state = state or os.path.join(self.folder, f"node-{len(self._node_states)}")
             invited, code = self.invite()
             joining = ("--join", code)
         stored = ("--state", state) if state else ()

@@ -85,15 +85,32 @@ RC_GTEST_PROP(EngineSurvivalProperty, LossesDoNotChangeTheTokens, ()) {
   RC_ASSERT(status.running == 0 && status.queued == 0);
 }
 
-TEST(EngineSurvival, WhileItWaitsARequestCountsAsQueuedAndOthersAreRefused) {
+TEST(EngineSurvival, WhoComesMeanwhileWaitsAsWell) {
   World world;
   const auto sink = world.Start({4, 10, 1});
   world.Lose();
-  EXPECT_EQ(world.engine.status().queued, 1);
-  const auto refused = world.engine.Start(Request(4, 10, std::make_shared<RecordingSink>()));
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().message, "node b is gone");
-  EXPECT_EQ(sink->finishes, 0);
+  const auto late = world.Start({4, 10, 1});
+  EXPECT_EQ(world.engine.status().queued, 2);
+  EXPECT_EQ(sink->finishes + late->finishes, 0);
+  world.Attach();
+  while (world.Answer()) {
+  }
+  EXPECT_EQ(sink->finishes, 1);
+  EXPECT_EQ(late->tokens, sink->tokens);
+  EXPECT_EQ(late->stats.replays, 0);
+}
+
+TEST(EngineSurvival, WhatNoPipelineCouldAnswerDoesNotWaitForOne) {
+  World world;
+  world.Lose();
+  const auto start = [&](int32_t prompt_tokens) {
+    return world.engine.Start(Request(prompt_tokens, 1, std::make_shared<RecordingSink>()));
+  };
+  EXPECT_EQ(start(SmallOptions().context_tokens + 1).error().code, ErrorCode::kInvalidArgument);
+  for (int i = 0; i < SmallOptions().max_queued; ++i) ASSERT_TRUE(start(1).ok());
+  EXPECT_EQ(start(1).error().code, ErrorCode::kResourceExhausted);
+  world.engine.GiveUp(Unavailable("nobody is left"));
+  EXPECT_EQ(start(1).error().message, "nobody is left");
 }
 
 TEST(EngineSurvival, GivingUpEndsThoseWhoWaitWithTheCause) {
