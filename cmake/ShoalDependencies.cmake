@@ -9,6 +9,7 @@ find_package(Boost 1.74 REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_path(TOMLPLUSPLUS_HEADERS toml++/toml.h REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 
 if(SHOAL_WITH_GRPC)
   find_package(Protobuf REQUIRED)

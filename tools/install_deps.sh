@@ -7,12 +7,12 @@
 set -euo pipefail
 
 build=(cmake ninja-build g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler
-       protobuf-compiler-grpc libboost-dev libboost-system-dev libssl-dev libpcre2-dev nlohmann-json3-dev
+       protobuf-compiler-grpc libboost-dev libboost-system-dev libssl-dev libpcre2-dev libzstd-dev nlohmann-json3-dev
        libcli11-dev libspdlog-dev libfmt-dev libtomlplusplus-dev python3 python3-pip unzip ca-certificates)
 checks=(libgtest-dev libgmock-dev librapidcheck-dev libsimde-dev libbenchmark-dev libopenblas-dev xz-utils clang-format-14 python3-venv)
 
 cross=(g++-12-aarch64-linux-gnu qemu-user libgrpc++-dev:arm64 libprotobuf-dev:arm64 libboost-dev:arm64
-       libssl-dev:arm64 libpcre2-dev:arm64 libspdlog-dev:arm64 libfmt-dev:arm64 libgtest-dev:arm64
+       libssl-dev:arm64 libpcre2-dev:arm64 libzstd-dev:arm64 libspdlog-dev:arm64 libfmt-dev:arm64 libgtest-dev:arm64
        libgmock-dev:arm64 librapidcheck-dev:arm64)
 
 case "${1:-all}" in
