@@ -14,6 +14,7 @@
 #include "base/sha256.h"
 #include "model/step/step.h"
 #include "net/address.h"
+#include "net/wire/activation_codec.h"
 #include "proto/pipeline.grpc.pb.h"
 
 namespace shoal {
@@ -25,6 +26,7 @@ struct LinkTarget {
   Epoch epoch;
   Sha256Digest model_identity{};
   LayerRange layers;
+  ActivationCodec codec;  // that it expects steps in
 };
 
 class LinkClient {

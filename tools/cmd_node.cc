@@ -1,10 +1,12 @@
 // `shoal node`: serves one shard to a coordinator.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/log.h"
@@ -14,9 +16,11 @@
 #include "node/service/node_service.h"
 #include "tools/cache_folder.h"
 #include "tools/commands.h"
+#include "tools/runtime_folder.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
+#include "tools/tunnel_ends.h"
 
 namespace shoal {
 
@@ -24,6 +28,7 @@ namespace {
 
 struct Options {
   std::string listen = "127.0.0.1:7701";
+  std::string dial;
   std::string log_level = "info";
   int64_t memory_limit_mib = 0;
   bool exit_with_stdin = false;
@@ -32,6 +37,12 @@ struct Options {
 
 Status Serve(Options& options) {
   BlockTerminationSignals();
+  std::optional<RuntimeFolder> folder;
+  if (!options.dial.empty()) {
+    if (options.node.name.empty()) return InvalidArgument("--dial needs --name");
+    ASSIGN_OR_RETURN(folder, RuntimeFolder::Make());
+    options.listen = fmt::format("unix:{}/own-port", folder->path());
+  }
   if (options.node.name.empty()) options.node.name = options.listen;
   RETURN_IF_ERROR(InitLogging(options.node.name, options.log_level));
   const char* forced = std::getenv("SHOAL_ISA");
@@ -43,13 +54,23 @@ Status Serve(Options& options) {
   }
   options.node.cache_folder = CacheFolder();
   options.node.memory_limit_bytes = options.memory_limit_mib << 20;
+  std::unique_ptr<NodeEnd> tunnels;
+  if (folder) {
+    ASSIGN_OR_RETURN(tunnels,
+                     NodeEnd::Start(options.dial, options.node.name, options.node.listen, *folder));
+    options.node.relay = [&](const std::string& node) { return tunnels->client().RelayTo(node); };
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server,
                    NodeServer::Start(options.node, kernels::TableFor(isa)));
   if (!options.node.listen.is_local()) {
     spdlog::warn("{} is reachable from the network, unencrypted and open to anyone",
                  server->address().ToString());
   }
-  std::printf("listening on %s\n", server->address().ToString().c_str());
+  if (folder) {
+    std::printf("dialling %s as %s\n", options.dial.c_str(), options.node.name.c_str());
+  } else {
+    std::printf("listening on %s\n", server->address().ToString().c_str());
+  }
   std::fflush(stdout);
   WaitForTermination(options.exit_with_stdin ? STDIN_FILENO : -1);
   spdlog::info("shutting down");
@@ -70,8 +91,14 @@ Status Serve(Options& options) {
 void AddNodeCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("node", "Serve a part of a model to a coordinator");
-  command->add_option("--listen", options->listen, "HOST:PORT (port 0: any) or unix:/PATH")
-      ->capture_default_str();
+  auto* listen =
+      command->add_option("--listen", options->listen, "HOST:PORT (port 0: any) or unix:/PATH");
+  listen->capture_default_str();
+  command
+      ->add_option("--dial", options->dial,
+                   "Listen nowhere, but dial out to the HOST:PORT of a coordinator's --hub-listen; "
+                   "needs --name")
+      ->excludes(listen);
   command->add_option(
       "--model", options->node.model_path,
       "GGUF file to serve from; without it, a coordinator on this machine names one");

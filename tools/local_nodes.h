@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "net/address.h"
+#include "tools/runtime_folder.h"
 
 namespace shoal {
 
@@ -34,14 +35,14 @@ class LocalNodes {
   std::vector<pid_t> pids() const;
 
  private:
-  LocalNodes(int threads, std::string log_level)
-      : threads_(threads), log_level_(std::move(log_level)) {}
+  LocalNodes(RuntimeFolder folder, int threads, std::string log_level)
+      : folder_(std::move(folder)), threads_(threads), log_level_(std::move(log_level)) {}
   Status Spawn(size_t index);
   void KeeperThreadMain(size_t index);
 
+  const RuntimeFolder folder_;
   const int threads_;
   const std::string log_level_;
-  std::string folder_;
   std::vector<std::string> names_;
   std::vector<Address> addresses_;
 

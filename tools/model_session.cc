@@ -65,9 +65,13 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
                                    "Run the model over this many node processes on this machine");
   local->check(CLI::Range(1, 64));
   command
-      .add_option("--node", options.nodes,
-                  "Address of a running node (HOST:PORT or unix:/PATH), once per node in order")
+      .add_option(
+          "--node", options.nodes,
+          "Address of a running node (HOST:PORT, unix:/PATH, or relay:NAME for one that dials "
+          "in), once per node in order")
       ->excludes(local);
+  command.add_option("--hub-listen", options.hub_listen,
+                     "HOST:PORT where nodes that dial out (shoal node --dial) come in");
   command
       .add_option("--split", options.split, "Layers of each node, e.g. 11,11,8 (default: planned)")
       ->delimiter(',')
@@ -94,6 +98,11 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
                   "How keys and values are kept: f16, f32 (exact) or q8_0 (half the memory)")
       ->transform(CLI::CheckedTransformer(std::map<std::string, TensorType>{
           {"f16", TensorType::kF16}, {"f32", TensorType::kF32}, {"q8_0", TensorType::kQ8_0}}));
+  command
+      .add_option("--wire", options.wire,
+                  "How activations travel between nodes: f32 (exact), f16, bf16 or int8, each with "
+                  "or without +zstd; auto: chosen for each link")
+      ->capture_default_str();
   command.add_option("--log-level", options.log_level,
                      "trace, debug, info, warn, error or off (on stderr)");
 }
@@ -119,6 +128,7 @@ Result<std::unique_ptr<ModelSession>> ModelSession::Open(
 Status ModelSession::FillDefaults() {
   // Reads everything that can be wrong with a model before any process is started.
   RETURN_IF_ERROR(ReadModelConfig(*file_));
+  RETURN_IF_ERROR(Wire());
   ASSIGN_OR_RETURN(shape_, ReadModelShape(*file_, options_.kv_type));
   ASSIGN_OR_RETURN(const int32_t trained, ReadContextLength(*file_));
   if (options_.context == 0) options_.context = std::min(trained, SessionOptions::kDefaultContext);
@@ -154,6 +164,13 @@ Status ModelSession::FillDefaults() {
   return OkStatus();
 }
 
+Result<WireChoice> ModelSession::Wire() const {
+  if (options_.wire == "auto") return WireChoice();
+  const Result<ActivationCodec> codec = ParseActivationCodec(options_.wire);
+  if (!codec.ok()) return codec.error().WithContext("--wire");
+  return WireChoice(*codec);
+}
+
 Status ModelSession::StartHere(const std::function<void(const std::string&)>& progress) {
   const char* forced = std::getenv("SHOAL_ISA");
   ASSIGN_OR_RETURN(isa_, kernels::ChooseIsa(forced != nullptr ? forced : ""));
@@ -179,6 +196,30 @@ Status ModelSession::StartHere(const std::function<void(const std::string&)>& pr
   return OkStatus();
 }
 
+// Those of --node; waits for the ones that dial in.
+Result<std::vector<MeshNode>> ModelSession::NamedNodes(
+    const std::function<void(const std::string&)>& progress) {
+  if (!options_.hub_listen.empty()) {
+    ASSIGN_OR_RETURN(hub_, HubEnd::Start(options_.hub_listen));
+  }
+  std::vector<MeshNode> nodes;
+  for (const std::string& text : options_.nodes) {
+    ASSIGN_OR_RETURN(Address address, ParseAddress(text));
+    if (address.is_relay()) {
+      if (hub_ == nullptr) {
+        return InvalidArgument(
+            fmt::format("--node {} needs --hub-listen, where it dials in", text));
+      }
+      hub_->WaitFor(address.relay_node, progress);
+      ASSIGN_OR_RETURN(Address socket, hub_->hub().SocketOf(address.relay_node));
+      nodes.push_back({text, std::move(socket), std::move(address)});
+    } else {
+      nodes.push_back({text, std::move(address)});
+    }
+  }
+  return nodes;
+}
+
 Status ModelSession::StartMesh(const std::function<void(const std::string&)>& progress) {
   MeshOptions mesh;
   if (options_.local_nodes > 0) {
@@ -189,9 +230,8 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
       mesh.nodes.push_back({local_nodes_->names()[i], local_nodes_->addresses()[i]});
     }
   }
-  for (const std::string& text : options_.nodes) {
-    ASSIGN_OR_RETURN(Address address, ParseAddress(text));
-    mesh.nodes.push_back({text, std::move(address)});
+  if (!options_.nodes.empty()) {
+    ASSIGN_OR_RETURN(mesh.nodes, NamedNodes(progress));
   }
   std::error_code failed;
   mesh.model_path = std::filesystem::absolute(options_.model, failed).string();
@@ -206,6 +246,7 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
       std::max(mesh.workload.step_token_budget, options_.prefill_chunk);
   mesh.kv_tokens = KvTokens(options_);
   mesh.kv_type = options_.kv_type;
+  ASSIGN_OR_RETURN(mesh.wire, Wire());
   mesh_ = std::make_unique<Mesh>(std::move(mesh), *engine_, clock_);
   std::future<Status> ready =
       std::async(std::launch::async, [this] { return mesh_->WaitReady(kReadyTimeoutMs); });
@@ -218,6 +259,7 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
 ModelSession::~ModelSession() {
   // Whatever drives the engine ends before it.
   mesh_.reset();
+  hub_.reset();
   local_nodes_.reset();
   if (engine_ != nullptr && pipeline_ != nullptr) {
     engine_->OnLost(Epoch{1}, Cancelled("shutting down"));

@@ -18,6 +18,7 @@
 #include "model/transformer/stage.h"
 #include "tools/local_nodes.h"
 #include "tools/local_pipeline.h"
+#include "tools/tunnel_ends.h"
 
 namespace shoal {
 
@@ -25,6 +26,7 @@ struct SessionOptions {
   std::string model;
   int local_nodes = 0;             // 0: in this process, unless `nodes`
   std::vector<std::string> nodes;  // addresses, in pipeline order
+  std::string hub_listen;          // where nodes that dial out come in; empty: nowhere
   std::vector<int32_t> split;      // layers of each node; empty: planned
   std::string plan;                // as --plan takes it; empty: a default that suits the nodes
   int threads = 0;                 // of this machine, whatever the number of local nodes; 0: auto
@@ -32,6 +34,7 @@ struct SessionOptions {
   int32_t sessions = 1;            // that may hold a full context at once
   int32_t prefill_chunk = 0;       // 0: a default that suits the pipeline
   TensorType kv_type = TensorType::kF16;  // of keys and values
+  std::string wire = "f32";               // as --wire takes it
   std::string log_level = "warn";
 
   static constexpr int32_t kDefaultContext = 8192;
@@ -60,6 +63,8 @@ class ModelSession {
   explicit ModelSession(const SessionOptions& options) : options_(options) {}
   Status FillDefaults();
   Status StartHere(const std::function<void(const std::string&)>& progress);
+  Result<WireChoice> Wire() const;
+  Result<std::vector<MeshNode>> NamedNodes(const std::function<void(const std::string&)>& progress);
   Status StartMesh(const std::function<void(const std::string&)>& progress);
 
   SteadyClock clock_;
@@ -75,6 +80,7 @@ class ModelSession {
   std::shared_ptr<LocalPipeline> pipeline_;  // shared with the engine
   // Over nodes:
   std::unique_ptr<LocalNodes> local_nodes_;
+  std::unique_ptr<HubEnd> hub_;
   std::unique_ptr<Mesh> mesh_;
 };
 

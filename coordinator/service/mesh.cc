@@ -262,6 +262,7 @@ Result<std::shared_ptr<RemotePipeline>> Mesh::BringUp() {
   order.kv_tokens = options_.kv_tokens;
   order.kv_type = options_.kv_type;
   ASSIGN_OR_RETURN(order.plan, ChoosePlan(asked));
+  ASSIGN_OR_RETURN(order.codecs, Codecs(order.plan, asked));
   Publish(order.plan, asked);
   std::vector<std::unique_ptr<NodeLink>> links;
   for (Asked& one : asked) links.push_back(std::move(one.link));
@@ -334,8 +335,19 @@ Result<PlanProblem> Mesh::Problem(const AskedNodes& asked) const {
   return ProblemOf(problem, nodes);
 }
 
-Result<Plan> Mesh::MakePlan(const AskedNodes& asked) const {
+Result<std::vector<ActivationCodec>> Mesh::Codecs(const Plan& plan, const AskedNodes& asked) const {
   ASSIGN_OR_RETURN(const PlanProblem problem, Problem(asked));
+  ASSIGN_OR_RETURN(std::vector<ActivationCodec> codecs, ChooseCodecs(options_.wire, problem, plan));
+  for (size_t stage = 1; stage < codecs.size(); ++stage) {
+    if (codecs[stage] == ActivationCodec{}) continue;
+    spdlog::info("activations travel to stage {} as {}", stage, codecs[stage].ToString());
+  }
+  return codecs;
+}
+
+Result<Plan> Mesh::MakePlan(const AskedNodes& asked) const {
+  ASSIGN_OR_RETURN(PlanProblem problem, Problem(asked));
+  ChargeActivations(options_.wire, problem.model);
   const bool everyone = asked.size() == options_.nodes.size();
   if (options_.split.empty() || !everyone) {
     return measured_ ? MakeOptimal()->Place(problem) : MakeSpeedProportional()->Place(problem);

@@ -21,6 +21,7 @@
 #include "coordinator/membership.h"
 #include "coordinator/service/measure_cluster.h"
 #include "coordinator/service/remote_pipeline.h"
+#include "coordinator/service/wire_choice.h"
 #include "partitioner/plan.h"
 
 namespace shoal {
@@ -38,6 +39,7 @@ struct MeshOptions {
   Workload workload;      // to plan for; kv_tokens is the one below
   int64_t kv_tokens = 0;  // that all sessions together may hold
   TensorType kv_type = TensorType::kF16;
+  WireChoice wire = ActivationCodec{};  // how activations travel between nodes
 };
 
 class Mesh {
@@ -73,6 +75,7 @@ class Mesh {
   Status Measure();
   Result<Plan> MakePlan(const AskedNodes& asked) const;
   Result<PlanProblem> Problem(const AskedNodes& asked) const;
+  Result<std::vector<ActivationCodec>> Codecs(const Plan& plan, const AskedNodes& asked) const;
   void Publish(const Plan& plan, const AskedNodes& asked);
   void Serve(const std::shared_ptr<RemotePipeline>& pipeline);
   std::optional<PipelineLoss> WatchOver(RemotePipeline& pipeline);

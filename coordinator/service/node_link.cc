@@ -144,6 +144,7 @@ Status NodeLink::Prepare(const ShardOrder& order,
   request.set_stage_index(order.stage_index);
   request.set_kv_tokens(order.kv_tokens);
   request.set_kv_type(static_cast<uint32_t>(order.kv_type));
+  request.set_activation_codec(order.codec.ToString());
   const auto reader = stub_->Prepare(context.get(), request);
   v1::PrepareProgress message;
   bool ready = false;
@@ -169,6 +170,7 @@ Status NodeLink::ConnectTo(const LinkTarget& next) {
   request.set_next_name(next.name);
   request.set_next_layer_begin(next.layers.begin);
   request.set_next_layer_end(next.layers.end);
+  request.set_activation_codec(next.codec.ToString());
   v1::ConnectReply reply;
   const grpc::Status status = stub_->Connect(context.get(), request, &reply);
   {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -30,14 +31,16 @@ namespace shoal {
 
 struct MeshNode {
   std::string name;
-  Address address;
+  Address address;                           // where the coordinator dials it
+  std::optional<Address> peer_address = {};  // where other nodes do, if that differs
 };
 
 struct NodeDescription {
   std::string isa;
   int32_t threads = 0;
   int64_t memory_bytes = 0;
-  bool memory_limited = false;  // by its user; else it shares its machine's memory with others there
+  bool memory_limited =
+      false;  // by its user; else it shares its machine's memory with others there
   double weight_bytes_per_s = 0;
   std::string host_id;
   uint64_t instance = 0;
@@ -51,6 +54,7 @@ struct ShardOrder {
   int32_t stage_index = 0;
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
+  ActivationCodec codec;  // that steps come in
 };
 
 class NodeLink {

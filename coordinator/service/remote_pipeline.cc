@@ -37,7 +37,19 @@ NodeLink& RemotePipeline::node_of(size_t stage) {
 LinkTarget RemotePipeline::TargetOf(size_t stage) {
   const StageRange& layers = order_.plan.stages[stage].layers;
   const MeshNode& node = node_of(stage).node();
-  return {node.name, node.address, order_.epoch, order_.model_identity, {layers.begin, layers.end}};
+  return {node.name,
+          node.address,
+          order_.epoch,
+          order_.model_identity,
+          {layers.begin, layers.end},
+          order_.codecs[stage]};
+}
+
+LinkTarget RemotePipeline::PeerTargetOf(size_t stage) {
+  LinkTarget target = TargetOf(stage);
+  const MeshNode& node = node_of(stage).node();
+  if (node.peer_address) target.address = *node.peer_address;
+  return target;
 }
 
 Status RemotePipeline::PrepareAll(const std::function<void(const std::string&)>& progress) {
@@ -53,7 +65,8 @@ Status RemotePipeline::PrepareAll(const std::function<void(const std::string&)>&
                      {layers.begin, layers.end},
                      static_cast<int32_t>(stage),
                      order_.kv_tokens,
-                     order_.kv_type};
+                     order_.kv_type,
+                     order_.codecs[stage]};
     loading.push_back(std::async(std::launch::async, [&, stage, shard] {
       return node_of(stage).Prepare(shard, [&](int64_t done, int64_t total) {
         const std::lock_guard lock(progress_mutex);
@@ -90,7 +103,7 @@ Status RemotePipeline::LinkAll() {
   const size_t stages = order_.plan.stages.size();
   ASSIGN_OR_RETURN(results_, LinkClient::Dial(TargetOf(stages - 1), v1::LINK_ROLE_RESULTS));
   for (size_t stage = stages - 1; stage > 0; --stage) {
-    RETURN_IF_ERROR(node_of(stage - 1).ConnectTo(TargetOf(stage)));
+    RETURN_IF_ERROR(node_of(stage - 1).ConnectTo(PeerTargetOf(stage)));
   }
   ASSIGN_OR_RETURN(steps_, LinkClient::Dial(TargetOf(0), v1::LINK_ROLE_STEPS));
   return OkStatus();

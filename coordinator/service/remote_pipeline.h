@@ -29,6 +29,7 @@ struct PipelineOrder {
   Plan plan;  // stage i runs on nodes[plan.stages[i].device]
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
+  std::vector<ActivationCodec> codecs;  // of the links into each stage; the first carries none
 };
 
 struct PipelineLoss {
@@ -65,7 +66,8 @@ class RemotePipeline final : public Pipeline {
   Status WatchAll();
   Status LinkAll();
   NodeLink& node_of(size_t stage);
-  LinkTarget TargetOf(size_t stage);
+  LinkTarget TargetOf(size_t stage);      // for the coordinator
+  LinkTarget PeerTargetOf(size_t stage);  // for the stage before
   void Lose(Error error, int32_t node);
   void ResultThreadMain(PipelineListener& listener);
   void HeartbeatThreadMain();

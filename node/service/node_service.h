@@ -4,6 +4,7 @@
 // Thread rule: gRPC calls the handlers on its own threads.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -27,6 +28,9 @@ struct NodeOptions {
   int threads = 1;                 // that compute
   int64_t memory_limit_bytes = 0;  // 0: what the OS says is available
   bool insecure_network = false;   // allows `listen` to be reachable from other machines
+  // Where a node that can only be reached by relay is to be dialled; none: nowhere. A node that has
+  // this serves coordinators on other machines.
+  std::function<Result<Address>(const std::string& node)> relay;
 };
 
 class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::Service {
@@ -55,6 +59,7 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   Result<ShardRequest> CheckPrepare(const v1::PrepareRequest& request) const;
   Status Replace(Epoch epoch);  // ends the current plan and waits until its stage is free
   Result<std::shared_ptr<ActivePlan>> Find(Epoch epoch);
+  Result<Address> Reach(const std::string& text) const;
   bool IsServing();
   int64_t OfferedMemoryBytes();  // REQUIRES prepare_mutex_ to be held
 
