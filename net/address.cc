@@ -5,17 +5,20 @@
 #include <algorithm>
 #include <charconv>
 
+#include "net/tunnel/preamble.h"
+
 namespace shoal {
 
 namespace {
 
 constexpr std::string_view kUnixPrefix = "unix:";
+constexpr std::string_view kRelayPrefix = "relay:";
 constexpr size_t kMaxUnixPathBytes = 107;  // sockaddr_un's room
 constexpr size_t kMaxHostBytes = 253;      // of a DNS name
 
 Error BadAddress(std::string_view text, std::string_view why) {
   return InvalidArgument(
-      fmt::format("address '{}': {}; expected HOST:PORT, [IPV6]:PORT or unix:/PATH",
+      fmt::format("address '{}': {}; expected HOST:PORT, [IPV6]:PORT, unix:/PATH or relay:NAME",
                   text.substr(0, kMaxHostBytes), why));
 }
 
@@ -36,6 +39,7 @@ bool Address::is_local() const {
 
 std::string Address::ToString() const {
   if (is_unix()) return std::string(kUnixPrefix) + unix_path;
+  if (is_relay()) return std::string(kRelayPrefix) + relay_node;
   return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
                                              : fmt::format("[{}]:{}", host, port);
 }
@@ -54,6 +58,11 @@ Result<Address> ParseAddress(std::string_view text) {
       return BadAddress(text, fmt::format("the path has {} bytes, the limit is {}",
                                           address.unix_path.size(), kMaxUnixPathBytes));
     }
+    return address;
+  }
+  if (text.substr(0, kRelayPrefix.size()) == kRelayPrefix) {
+    address.relay_node = text.substr(kRelayPrefix.size());
+    if (!IsTunnelName(address.relay_node)) return BadAddress(text, "the node's name is none");
     return address;
   }
   const size_t colon = text.rfind(':');

@@ -1,4 +1,4 @@
-// Where a node listens or is reached: a Unix socket or a TCP port.
+// Where a node listens or is reached: a Unix socket, a TCP port, or by relay.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,20 @@ struct Address {
   std::string unix_path;  // set: a Unix socket, and the rest is unused
   std::string host;
   uint16_t port = 0;  // 0: any free port (to listen only)
+  // Set: the node of that name dials out only, and is reached through the hub of a coordinator (see
+  // net/tunnel/hub.h); the rest is unused.
+  std::string relay_node = {};
 
   bool is_unix() const { return !unix_path.empty(); }
+  bool is_relay() const { return !relay_node.empty(); }
   // A Unix socket, localhost, 127.0.0.0/8 or ::1: nobody on the network can reach it.
   bool is_local() const;
-  // "unix:/path", "host:port" or "[v6]:port": what ParseAddress reads and gRPC takes.
+  // What ParseAddress reads and, but for a relay, gRPC takes.
   std::string ToString() const;
 };
 
-// Reads "unix:/path", "host:port" and "[v6]:port". Errors name the text and what is expected.
+// Reads "unix:/path", "host:port", "[v6]:port" and "relay:NAME". Errors name the text and what is
+// expected.
 Result<Address> ParseAddress(std::string_view text);
 
 }  // namespace shoal

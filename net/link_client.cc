@@ -41,6 +41,7 @@ Status LinkClient::Shake(v1::LinkRole role) {
   hello->set_layer_begin(target_.layers.begin);
   hello->set_layer_end(target_.layers.end);
   hello->set_role(role);
+  hello->set_activation_codec(target_.codec.ToString());
   if (!stream_->Write(out_) || !stream_->Read(&in_)) return Broken();
   if (!in_.has_ready()) {
     return FailedPrecondition(target_.name + ": answered the handshake with something else");
@@ -49,7 +50,7 @@ Status LinkClient::Shake(v1::LinkRole role) {
 }
 
 Status LinkClient::Send(const Step& step) {
-  StepToMessage(step, *out_.mutable_step());
+  StepToMessage(step, *out_.mutable_step(), target_.codec);
   if (!stream_->Write(out_)) return Broken();
   return OkStatus();
 }

@@ -15,6 +15,7 @@
 #include "model/step/step.h"
 #include "net/address.h"
 #include "net/identity/credentials.h"
+#include "net/wire/activation_codec.h"
 #include "proto/pipeline.grpc.pb.h"
 
 namespace shoal {
@@ -27,6 +28,7 @@ struct LinkTarget {
   Epoch epoch;
   Sha256Digest model_identity{};
   LayerRange layers;
+  ActivationCodec codec;  // that it expects steps in
 };
 
 class LinkClient {

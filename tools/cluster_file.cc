@@ -8,6 +8,7 @@
 #include <sstream>
 #include <vector>
 
+#include "partitioner/relay.h"
 #include "tools/device_library.h"
 #include "tools/toml_table.h"
 
@@ -253,7 +254,7 @@ Result<ClusterFile> ParseClusterFile(std::string_view text, const std::string& f
   ASSIGN_OR_RETURN(const toml::table toml, ParseToml(text, file));
   const TomlTable root(toml, file, "");
   RETURN_IF_ERROR(root.CheckKeys({"title", "coordinator", "coordinator_network", "network",
-                                  "networks", "device", "link", "model"}));
+                                  "networks", "device", "link", "model", "relay"}));
   ClusterFile result;
   RETURN_IF_ERROR(root.Read("title", result.title));
   Reading reading;
@@ -264,6 +265,9 @@ Result<ClusterFile> ParseClusterFile(std::string_view text, const std::string& f
   for (const TomlTable& device : devices) RETURN_IF_ERROR(ReadDevice(device, reading));
   RETURN_IF_ERROR(ReadCoordinator(root, reading));
   ASSIGN_OR_RETURN(result.cluster, BuildCluster(root, reading));
+  bool relay = false;
+  RETURN_IF_ERROR(root.Read("relay", relay));
+  if (relay) RelayThroughCoordinator(result.cluster);
   ASSIGN_OR_RETURN(const auto model, root.Table("model"));
   if (model) {
     ASSIGN_OR_RETURN(result.model, ReadModel(*model));

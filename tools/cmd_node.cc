@@ -24,10 +24,12 @@
 #include "tools/kernel_choice.h"
 #include "tools/node_keeper.h"
 #include "tools/policy_options.h"
+#include "tools/runtime_folder.h"
 #include "tools/signals.h"
 #include "tools/state_folder.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
+#include "tools/tunnel_ends.h"
 
 namespace shoal {
 
@@ -37,6 +39,7 @@ constexpr int64_t kBytesPerSInMbit = 125'000;
 
 struct Options {
   std::string listen = "0.0.0.0:7701";
+  std::string dial;
   std::string join;
   std::string state;
   std::string log_level = "info";
@@ -130,6 +133,12 @@ void StayInMesh(const Options& options, Membership& membership, NodeServer& serv
 
 Status Serve(Options& options) {
   BlockTerminationSignals();
+  std::optional<RuntimeFolder> folder;
+  if (!options.dial.empty()) {
+    if (options.node.name.empty()) return InvalidArgument("--dial needs --name");
+    ASSIGN_OR_RETURN(folder, RuntimeFolder::Make());
+    options.listen = fmt::format("unix:{}/own-port", folder->path());
+  }
   const std::string log_name = options.node.name.empty() ? options.listen : options.node.name;
   RETURN_IF_ERROR(InitLogging(log_name, options.log_level));
   ASSIGN_OR_RETURN(const kernels::KernelTable* kernels, ChooseKernels(options.inexact_blas));
@@ -156,6 +165,12 @@ Status Serve(Options& options) {
   Membership membership;
   if (!options.node.listen.is_unix()) RETURN_IF_ERROR(EnterMesh(options, membership));
   if (options.node.name.empty()) options.node.name = options.listen;
+  std::unique_ptr<NodeEnd> tunnels;
+  if (folder) {
+    ASSIGN_OR_RETURN(tunnels,
+                     NodeEnd::Start(options.dial, options.node.name, options.node.listen, *folder));
+    options.node.relay = [&](const std::string& node) { return tunnels->client().RelayTo(node); };
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server, NodeServer::Start(options.node, *kernels));
   if (!options.node.listen.is_unix()) StayInMesh(options, membership, *server);
   const SteadyClock clock;
@@ -165,7 +180,11 @@ Status Serve(Options& options) {
         allowance.policy, NodeControlPath(state_folder), clock,
         [&](const std::optional<std::string>& reason) { server->SetUnavailable(reason); });
   }
-  std::printf("listening on %s\n", server->address().ToString().c_str());
+  if (folder) {
+    std::printf("dialling %s as %s\n", options.dial.c_str(), options.node.name.c_str());
+  } else {
+    std::printf("listening on %s\n", server->address().ToString().c_str());
+  }
   std::fflush(stdout);
   WaitForTermination(options.exit_with_stdin ? STDIN_FILENO : -1);
   spdlog::info("shutting down");
@@ -193,8 +212,14 @@ Status Serve(Options& options) {
 void AddNodeCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("node", "Serve a part of a model to a coordinator");
-  command->add_option("--listen", options->listen, "HOST:PORT (port 0: any) or unix:/PATH")
-      ->capture_default_str();
+  auto* listen =
+      command->add_option("--listen", options->listen, "HOST:PORT (port 0: any) or unix:/PATH");
+  listen->capture_default_str();
+  command
+      ->add_option("--dial", options->dial,
+                   "Listen nowhere, but dial out to the HOST:PORT of a coordinator's --hub-listen; "
+                   "needs --name")
+      ->excludes(listen);
   command->add_option(
       "--model", options->node.model_path,
       "GGUF file to serve from; without it, a coordinator on this machine names one, or sends it");

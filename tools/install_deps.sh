@@ -13,7 +13,7 @@ build=(cmake ninja-build g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-c
 checks=(libgtest-dev libgmock-dev librapidcheck-dev libsimde-dev libbenchmark-dev libopenblas-dev xz-utils file dpkg-dev clang-format-14 python3-venv)
 
 cross=(g++-12-aarch64-linux-gnu qemu-user libgrpc++-dev:arm64 libprotobuf-dev:arm64 libboost-dev:arm64
-       libssl-dev:arm64 libpcre2-dev:arm64 libspdlog-dev:arm64 libfmt-dev:arm64 libqrencode-dev:arm64 libgtest-dev:arm64
+       libssl-dev:arm64 libpcre2-dev:arm64 libzstd-dev:arm64 libspdlog-dev:arm64 libfmt-dev:arm64 libqrencode-dev:arm64 libgtest-dev:arm64
        libgmock-dev:arm64 librapidcheck-dev:arm64)
 
 case "${1:-all}" in

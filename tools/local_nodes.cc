@@ -10,9 +10,7 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <utility>
 
 #include "base/log.h"
@@ -82,18 +80,14 @@ Result<pid_t> SpawnProcess(std::vector<std::string> arguments, int stdin_fd, int
 Result<std::unique_ptr<LocalNodes>> LocalNodes::Start(int count, int threads,
                                                       const std::string& log_level,
                                                       bool inexact_blas) {
-  std::unique_ptr<LocalNodes> nodes(new LocalNodes(threads, log_level, inexact_blas));
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  std::error_code ignored;
-  const bool usable = runtime != nullptr && std::filesystem::is_directory(runtime, ignored) &&
-                      ::access(runtime, W_OK) == 0;
-  std::string folder = std::string(usable ? runtime : "/tmp") + "/shoal-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr) return OsError("cannot make the folder " + folder);
-  nodes->folder_ = folder;
+  ASSIGN_OR_RETURN(RuntimeFolder folder, RuntimeFolder::Make());
+  std::unique_ptr<LocalNodes> nodes(
+      new LocalNodes(std::move(folder), threads, log_level, inexact_blas));
   nodes->children_.resize(static_cast<size_t>(count));
   for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
     nodes->names_.push_back(fmt::format("local-{}", i));
-    nodes->addresses_.push_back({fmt::format("{}/{}.sock", folder, nodes->names_.back()), "", 0});
+    nodes->addresses_.push_back(
+        {fmt::format("{}/{}.sock", nodes->folder_.path(), nodes->names_.back()), "", 0});
     RETURN_IF_ERROR(nodes->Spawn(i));
     nodes->keepers_.emplace_back([raw = nodes.get(), i] { raw->KeeperThreadMain(i); });
   }
@@ -196,8 +190,6 @@ LocalNodes::~LocalNodes() {
     }
   }
   for (std::thread& keeper : keepers_) keeper.join();
-  std::error_code ignored;
-  if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
 }
 
 }  // namespace shoal

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "net/address.h"
+#include "tools/runtime_folder.h"
 
 namespace shoal {
 
@@ -34,15 +35,18 @@ class LocalNodes {
   std::vector<pid_t> pids() const;
 
  private:
-  LocalNodes(int threads, std::string log_level, bool inexact_blas)
-      : threads_(threads), log_level_(std::move(log_level)), inexact_blas_(inexact_blas) {}
+  LocalNodes(RuntimeFolder folder, int threads, std::string log_level, bool inexact_blas)
+      : folder_(std::move(folder)),
+        threads_(threads),
+        log_level_(std::move(log_level)),
+        inexact_blas_(inexact_blas) {}
   Status Spawn(size_t index);
   void KeeperThreadMain(size_t index);
 
+  const RuntimeFolder folder_;
   const int threads_;
   const std::string log_level_;
   const bool inexact_blas_;
-  std::string folder_;
   std::vector<std::string> names_;
   std::vector<Address> addresses_;
 

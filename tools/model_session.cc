@@ -61,6 +61,8 @@ std::optional<Objective> ObjectiveOf(const SessionOptions& options) {
   return std::nullopt;
 }
 
+bool IsRelay(const std::string& node) { return node.starts_with("relay:"); }
+
 }  // namespace
 
 void AddSessionOptions(CLI::App& command, SessionOptions& options) {
@@ -71,9 +73,11 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
   command
       .add_option(
           "--node", options.nodes,
-          "A running node: its name or address in the mesh, or unix:/PATH; once per node in "
-          "order")
+          "A running node: its name or address in the mesh, unix:/PATH, or relay:NAME for one that "
+          "dials in; once per node in order")
       ->excludes(local);
+  command.add_option("--hub-listen", options.hub_listen,
+                     "HOST:PORT where nodes that dial out (shoal node --dial) come in");
   command.add_option("--state", options.state, kStateHelp);
   command
       .add_option("--split", options.split, "Layers of each node, e.g. 11,11,8 (default: planned)")
@@ -106,6 +110,11 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
       .add_option("--max-upload", options.max_upload_mbit,
                   "Mbit/s of weights sent to nodes, at most (default: unlimited)")
       ->check(CLI::Range(1, 1'000'000));
+  command
+      .add_option("--wire", options.wire,
+                  "How activations travel between nodes: f32 (exact), f16, bf16 or int8, each with "
+                  "or without +zstd; auto: chosen for each link")
+      ->capture_default_str();
   command.add_option("--log-level", options.log_level,
                      "trace, debug, info, warn, error or off (on stderr)");
 }
@@ -137,13 +146,18 @@ Status ModelSession::FindNodes() {
       return InvalidArgument(fmt::format("--node {} is given twice", *node));
     }
   }
-  const bool named =
-      std::any_of(options_.nodes.begin(), options_.nodes.end(),
-                  [](const std::string& node) { return !node.starts_with("unix:"); });
+  const bool named = std::any_of(
+      options_.nodes.begin(), options_.nodes.end(),
+      [](const std::string& node) { return !node.starts_with("unix:") && !IsRelay(node); });
   if (options_.mesh == nullptr && named) {
     ASSIGN_OR_RETURN(options_.mesh, FindMesh(options_.state));
   }
   for (const std::string& text : options_.nodes) {
+    if (IsRelay(text)) {
+      ASSIGN_OR_RETURN(Address address, ParseAddress(text));
+      nodes_.push_back({text, std::move(address), {}});
+      continue;
+    }
     ASSIGN_OR_RETURN(MeshNode node, FindNode(text, options_.mesh.get()));
     nodes_.push_back(std::move(node));
   }
@@ -157,6 +171,7 @@ Status ModelSession::FindNodes() {
 Status ModelSession::FillDefaults() {
   // Reads everything that can be wrong with a model before any process is started.
   RETURN_IF_ERROR(ReadModelConfig(*file_));
+  RETURN_IF_ERROR(Wire());
   ASSIGN_OR_RETURN(shape_, ReadModelShape(*file_, options_.kv_type));
   ASSIGN_OR_RETURN(const int32_t trained, ReadContextLength(*file_));
   if (options_.context == 0) options_.context = std::min(trained, SessionOptions::kDefaultContext);
@@ -187,6 +202,13 @@ Status ModelSession::FillDefaults() {
   return OkStatus();
 }
 
+Result<WireChoice> ModelSession::Wire() const {
+  if (options_.wire == "auto") return WireChoice();
+  const Result<ActivationCodec> codec = ParseActivationCodec(options_.wire);
+  if (!codec.ok()) return codec.error().WithContext("--wire");
+  return WireChoice(*codec);
+}
+
 Status ModelSession::StartHere(const std::function<void(const std::string&)>& progress) {
   ASSIGN_OR_RETURN(kernels_, ChooseKernels(options_.inexact_blas));
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file_));
@@ -211,6 +233,25 @@ Status ModelSession::StartHere(const std::function<void(const std::string&)>& pr
   return OkStatus();
 }
 
+// Where nodes that dial in are reached; waits for those of --node.
+Status ModelSession::OpenHub(const std::function<void(const std::string&)>& progress) {
+  if (!options_.hub_listen.empty()) {
+    ASSIGN_OR_RETURN(hub_, HubEnd::Start(options_.hub_listen));
+  }
+  for (MeshNode& node : nodes_) {
+    if (!node.address.is_relay()) continue;
+    if (hub_ == nullptr) {
+      return InvalidArgument(
+          fmt::format("--node {} needs --hub-listen, where it dials in", node.name));
+    }
+    const std::string name = node.address.relay_node;
+    hub_->WaitFor(name, progress);
+    node.peer_address = std::move(node.address);
+    ASSIGN_OR_RETURN(node.address, hub_->hub().SocketOf(name));
+  }
+  return OkStatus();
+}
+
 Status ModelSession::StartMesh(const std::function<void(const std::string&)>& progress) {
   MeshOptions mesh;
   if (options_.local_nodes > 0) {
@@ -221,6 +262,7 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
       mesh.nodes.push_back({local_nodes_->names()[i], local_nodes_->addresses()[i], {}});
     }
   }
+  RETURN_IF_ERROR(OpenHub(progress));
   mesh.nodes.insert(mesh.nodes.end(), nodes_.begin(), nodes_.end());
   std::error_code failed;
   mesh.model_path = std::filesystem::absolute(options_.model, failed).string();
@@ -238,6 +280,7 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
   workload.step_token_budget = std::max(workload.step_token_budget, options_.prefill_chunk);
   mesh.kv_tokens = workload.kv_tokens = KvTokens(options_);
   mesh.kv_type = options_.kv_type;
+  ASSIGN_OR_RETURN(mesh.planner.wire, Wire());
   mesh.spares = options_.spares;
   if (!options_.nodes.empty()) mesh.state_folder = options_.state_folder;
   mesh_ = std::make_unique<Mesh>(std::move(mesh), *engine_, clock_);
@@ -252,6 +295,7 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
 ModelSession::~ModelSession() {
   // Whatever drives the engine ends before it.
   mesh_.reset();
+  hub_.reset();
   local_nodes_.reset();
   if (engine_ != nullptr && pipeline_ != nullptr) {
     engine_->OnLost(Epoch{1}, Cancelled("shutting down"));

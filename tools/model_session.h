@@ -19,6 +19,7 @@
 #include "tools/local_nodes.h"
 #include "tools/local_pipeline.h"
 #include "tools/mesh_nodes.h"
+#include "tools/tunnel_ends.h"
 
 namespace shoal {
 
@@ -26,6 +27,7 @@ struct SessionOptions {
   std::string model;
   int local_nodes = 0;             // 0: in this process, unless `nodes`
   std::vector<std::string> nodes;  // names or addresses, in pipeline order
+  std::string hub_listen;          // where nodes that dial out come in; empty: nowhere
   bool all_nodes = false;  // of `mesh`, if neither local nodes nor `nodes` nor `split` are given
   std::string state;       // folder, as --state says
   // Whose nodes they are; shared with the server that lets nodes join. Null: `state` says.
@@ -39,6 +41,7 @@ struct SessionOptions {
   int32_t queue_timeout_s = 0;  // for a request to wait for memory; 0: for ever
   int32_t prefill_chunk = 0;    // 0: a default that suits the pipeline
   TensorType kv_type = TensorType::kF16;  // of keys and values
+  std::string wire = "f32";               // as --wire takes it
   bool inexact_blas = false;    // of this process and local nodes; see kernels/inexact_blas.h
   std::string state_folder;     // where the plan over `nodes` is remembered; empty: nowhere
   int64_t max_upload_mbit = 0;  // of weights, to nodes; 0: unlimited
@@ -75,6 +78,8 @@ class ModelSession {
   Status FindNodes();
   Status FillDefaults();
   Status StartHere(const std::function<void(const std::string&)>& progress);
+  Result<WireChoice> Wire() const;
+  Status OpenHub(const std::function<void(const std::string&)>& progress);
   Status StartMesh(const std::function<void(const std::string&)>& progress);
 
   SteadyClock clock_;
@@ -91,6 +96,7 @@ class ModelSession {
   // Over nodes:
   std::vector<MeshNode> nodes_;
   std::unique_ptr<LocalNodes> local_nodes_;
+  std::unique_ptr<HubEnd> hub_;
   std::unique_ptr<Mesh> mesh_;
 };
 

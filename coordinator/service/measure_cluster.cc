@@ -152,7 +152,10 @@ void ClusterMeasurement::ProbePair(size_t a, size_t b) {
 
 // Whether `from` can dial `to`. Without bandwidths, those that the other side measured stay.
 bool ClusterMeasurement::ProbeOneWay(size_t from, size_t to, bool round_trip_only) {
-  const Result<LinkMeasurement> link = links_[from]->ProbeLinkTo(TargetOf(to, round_trip_only));
+  ProbeTarget target = TargetOf(to, round_trip_only);
+  const MeshNode& node = options_.nodes[to];
+  if (node.peer_address) target.address = *node.peer_address;
+  const Result<LinkMeasurement> link = links_[from]->ProbeLinkTo(target);
   if (!link.ok()) {
     LinkOf(from, to).usable = false;
     Show(fmt::format("{} cannot dial {}: {}", links_[from]->label(), links_[to]->label(),

@@ -130,7 +130,9 @@ void Mesh::Remember() {
       if (lifecycle_.stages()[i].device != member) continue;
       state.stages[i].device = static_cast<int32_t>(state.nodes.size());
     }
-    state.nodes.push_back({node.name, node.address.ToString()});
+    // The socket of a node that dials in is gone after this process.
+    const Address& address = node.peer_address ? *node.peer_address : node.address;
+    state.nodes.push_back({node.name, address.ToString()});
   }
   const Status written = WriteMeshState(options_.state_folder, state);
   if (!written.ok()) spdlog::warn("the plan is not remembered: {}", written.error().message);
@@ -182,6 +184,11 @@ Status Mesh::BringUp() {
   recalled_.clear();  // tried once
   if (!plan.ok()) return plan.error();
   order.plan = std::move(*plan);
+  ASSIGN_OR_RETURN(order.codecs, planner_.Codecs(PlannedOf(asked), order.plan));
+  for (size_t stage = 1; stage < order.codecs.size(); ++stage) {
+    if (order.codecs[stage] == ActivationCodec{}) continue;
+    spdlog::info("activations travel to stage {} as {}", stage, order.codecs[stage].ToString());
+  }
   Publish(order.plan, asked);
   std::vector<Placement> stages = PlacementsOf(order.plan);
   for (Placement& stage : stages) stage.device = serving_[static_cast<size_t>(stage.device)];

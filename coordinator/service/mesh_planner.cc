@@ -49,7 +49,7 @@ std::optional<std::vector<int32_t>> MeshPlanner::Measured(
 
 // Nodes that share a machine share its memory, where no user has limited theirs; unless they were
 // measured one by one, they count as equals, so that noise does not tilt the split.
-Result<PlanProblem> MeshPlanner::Problem(const std::vector<PlannedNode>& nodes) const {
+Result<PlanProblem> MeshPlanner::ExactProblem(const std::vector<PlannedNode>& nodes) const {
   std::map<std::string, int> on_host;
   std::map<std::string, double> best_speed;
   for (const PlannedNode& node : nodes) {
@@ -80,6 +80,12 @@ Result<PlanProblem> MeshPlanner::Problem(const std::vector<PlannedNode>& nodes) 
   return problem;
 }
 
+Result<PlanProblem> MeshPlanner::Problem(const std::vector<PlannedNode>& nodes) const {
+  ASSIGN_OR_RETURN(PlanProblem problem, ExactProblem(nodes));
+  ChargeActivations(options_.wire, problem.model);
+  return problem;
+}
+
 Result<Plan> MeshPlanner::MakePlan(const std::vector<PlannedNode>& nodes, bool everyone) const {
   ASSIGN_OR_RETURN(const PlanProblem problem, Problem(nodes));
   if (options_.split.empty() || !everyone) {
@@ -106,6 +112,12 @@ Result<Plan> MeshPlanner::Charge(const std::vector<PlannedNode>& nodes,
   ASSIGN_OR_RETURN(const PlanProblem problem, Problem(nodes));
   RETURN_IF_ERROR(CheckProblem(problem));
   return EvaluatePlan(problem, placements, strategy);
+}
+
+Result<std::vector<ActivationCodec>> MeshPlanner::Codecs(const std::vector<PlannedNode>& nodes,
+                                                         const Plan& plan) const {
+  ASSIGN_OR_RETURN(const PlanProblem problem, ExactProblem(nodes));
+  return ChooseCodecs(options_.wire, problem, plan);
 }
 
 void MeshPlanner::AddSpares(const std::vector<PlannedNode>& all,

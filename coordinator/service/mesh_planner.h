@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "coordinator/service/node_link.h"
+#include "coordinator/service/wire_choice.h"
 #include "partitioner/plan.h"
 #include "partitioner/replan.h"
 
@@ -22,6 +23,7 @@ struct PlannerOptions {
   // every node has a part, by speed and memory.
   std::optional<Objective> objective;
   Workload workload;
+  WireChoice wire = ActivationCodec{};  // how activations travel between nodes
 };
 
 // A node that may be planned with.
@@ -48,6 +50,9 @@ class MeshPlanner {
   // Given stages, which must fit.
   Result<Plan> Charge(const std::vector<PlannedNode>& nodes,
                       const std::vector<Placement>& placements, const std::string& strategy) const;
+  // How activations travel into each stage of a plan over `nodes`.
+  Result<std::vector<ActivationCodec>> Codecs(const std::vector<PlannedNode>& nodes,
+                                              const Plan& plan) const;
   // What each node would have to load if up to `losses` of the nodes were lost: the plans over
   // those that would be left. Nothing where they do not suffice.
   std::vector<std::vector<SpareStage>> Spares(const std::vector<PlannedNode>& nodes,
@@ -60,6 +65,8 @@ class MeshPlanner {
  private:
   void AddSpares(const std::vector<PlannedNode>& all, const std::vector<PlannedNode>& left,
                  int32_t losses, std::vector<std::vector<SpareStage>>& spares) const;
+  // Activations counted as f32, and as they travel.
+  Result<PlanProblem> ExactProblem(const std::vector<PlannedNode>& nodes) const;
   Result<PlanProblem> Problem(const std::vector<PlannedNode>& nodes) const;
   std::optional<std::vector<int32_t>> Measured(const std::vector<PlannedNode>& nodes) const;
 

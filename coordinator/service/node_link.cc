@@ -167,6 +167,7 @@ Status NodeLink::Prepare(const ShardOrder& order,
     peer.set_layer_begin(from.layers.begin);
     peer.set_layer_end(from.layers.end);
   }
+  request.set_activation_codec(order.codec.ToString());
   const auto reader = stub_->Prepare(context.get(), request);
   v1::PrepareProgress message;
   bool ready = false;
@@ -194,6 +195,7 @@ Status NodeLink::ConnectTo(const LinkTarget& next) {
   request.set_next_name(next.name);
   request.set_next_layer_begin(next.layers.begin);
   request.set_next_layer_end(next.layers.end);
+  request.set_activation_codec(next.codec.ToString());
   v1::ConnectReply reply;
   const grpc::Status status = stub_->Connect(context.get(), request, &reply);
   {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,8 +34,9 @@ namespace shoal {
 
 struct MeshNode {
   std::string name;
-  Address address;
-  Trust trust;  // empty for a Unix socket
+  Address address;                           // where the coordinator dials it
+  Trust trust;                               // empty for a Unix socket
+  std::optional<Address> peer_address = {};  // where other nodes dial it, if that differs
 };
 
 struct NodeDescription {
@@ -63,6 +65,7 @@ struct ShardOrder {
   int32_t stage_index = 0;
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
+  ActivationCodec codec;           // that steps come in
   std::vector<SpareStage> spares;  // to be held, too, where memory allows
   // For a node that has no file of the model: what it may get from here, and from others.
   WeightsOffer weights;

@@ -38,8 +38,16 @@ NodeLink& RemotePipeline::node_of(size_t stage) {
 LinkTarget RemotePipeline::TargetOf(size_t stage) {
   const StageRange& layers = order_.plan.stages[stage].layers;
   const MeshNode& node = node_of(stage).node();
-  return {node.name,    node.address,          node.trust,
-          order_.epoch, order_.model_identity, {layers.begin, layers.end}};
+  return {node.name,           node.address,          node.trust,
+          order_.epoch,        order_.model_identity, {layers.begin, layers.end},
+          order_.codecs[stage]};
+}
+
+LinkTarget RemotePipeline::PeerTargetOf(size_t stage) {
+  LinkTarget target = TargetOf(stage);
+  const MeshNode& node = node_of(stage).node();
+  if (node.peer_address) target.address = *node.peer_address;
+  return target;
 }
 
 ShardOrder RemotePipeline::ShardOf(size_t stage) const {
@@ -54,16 +62,21 @@ ShardOrder RemotePipeline::ShardOf(size_t stage) const {
   shard.stage_index = static_cast<int32_t>(stage);
   shard.kv_tokens = order_.kv_tokens;
   shard.kv_type = order_.kv_type;
+  shard.codec = order_.codecs[stage];
   shard.weights = order_.weights;
   shard.member = order_.plan.stages[stage].device;
+  const auto self = static_cast<size_t>(shard.member);
+  if (!order_.spares.empty()) shard.spares = order_.spares[self];
+  // What nodes that dial in sent each other would pass through here anyway.
+  if (nodes_[self]->node().peer_address) return shard;
   for (int32_t i = 0; i < static_cast<int32_t>(nodes_.size()); ++i) {
-    if (i == shard.member) continue;
-    shard.peers.push_back({nodes_[static_cast<size_t>(i)]->node(), i, {}});
+    const MeshNode& node = nodes_[static_cast<size_t>(i)]->node();
+    if (i == shard.member || node.peer_address) continue;
+    shard.peers.push_back({node, i, {}});
     for (const PlannedStage& other : order_.plan.stages) {
       if (other.device == i) shard.peers.back().layers = range(other);
     }
   }
-  if (!order_.spares.empty()) shard.spares = order_.spares[static_cast<size_t>(device_of(stage))];
   return shard;
 }
 
@@ -116,7 +129,7 @@ std::optional<PipelineLoss> RemotePipeline::Link() {
   results_ = std::move(*results);
   for (size_t stage = last; stage > 0; --stage) {
     // Where one cannot reach the other, it is not clear who is the cause.
-    const Status linked = node_of(stage - 1).ConnectTo(TargetOf(stage));
+    const Status linked = node_of(stage - 1).ConnectTo(PeerTargetOf(stage));
     if (!linked.ok()) return PipelineLoss{linked.error()};
   }
   Result<std::unique_ptr<LinkClient>> steps = LinkClient::Dial(TargetOf(0), v1::LINK_ROLE_STEPS);

@@ -30,6 +30,7 @@ struct PipelineOrder {
   int64_t kv_tokens = 0;
   TensorType kv_type = TensorType::kF16;
   WeightsOffer weights;
+  std::vector<ActivationCodec> codecs;  // of the links into each stage; the first carries none
 };
 
 struct PipelineLoss {
@@ -73,7 +74,8 @@ class RemotePipeline final : public Pipeline {
 
  private:
   NodeLink& node_of(size_t stage);
-  LinkTarget TargetOf(size_t stage);
+  LinkTarget TargetOf(size_t stage);      // for the coordinator
+  LinkTarget PeerTargetOf(size_t stage);  // for the stage before
   int32_t device_of(size_t stage) const { return order_.plan.stages[stage].device; }
   ShardOrder ShardOf(size_t stage) const;
   void Lose(PipelineLoss loss);

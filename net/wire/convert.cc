@@ -165,7 +165,7 @@ Result<SampledToken> TokenFromMessage(const v1::SampledTokenMessage& message) {
 
 }  // namespace
 
-void StepToMessage(const Step& step, v1::StepMessage& message) {
+void StepToMessage(const Step& step, v1::StepMessage& message, ActivationCodec codec) {
   message.Clear();
   message.set_epoch(step.epoch.value);
   message.set_step(step.id.value);
@@ -185,11 +185,14 @@ void StepToMessage(const Step& step, v1::StepMessage& message) {
     out->set_output(static_cast<v1::OutputMessage>(slice.output));
     out->mutable_tokens()->Assign(slice.tokens.begin(), slice.tokens.end());
   }
-  message.set_activations(FloatsToBytes(step.activations));
+  const int32_t tokens = step.token_count();
+  const int32_t width = tokens == 0 ? 0 : static_cast<int32_t>(step.activations.size()) / tokens;
+  message.set_activations(EncodeActivations(codec, step.activations, width));
   TimingsToMessage(step.timings, message);
 }
 
-Result<Step> StepFromMessage(const v1::StepMessage& message, int32_t model_dim) {
+Result<Step> StepFromMessage(const v1::StepMessage& message, int32_t model_dim,
+                             ActivationCodec codec) {
   RETURN_IF_ERROR(CheckRange("closes count", message.closes_size(), 0, StepLimits::kMaxCloses));
   RETURN_IF_ERROR(CheckRange("opens count", message.opens_size(), 0, StepLimits::kMaxOpens));
   RETURN_IF_ERROR(CheckRange("slices count", message.slices_size(), 0, StepLimits::kMaxSlices));
@@ -208,11 +211,8 @@ Result<Step> StepFromMessage(const v1::StepMessage& message, int32_t model_dim) 
     step.slices.push_back(std::move(converted));
   }
   RETURN_IF_ERROR(CheckRange("tokens of all slices", tokens, 0, StepLimits::kMaxTokens));
-  const int64_t expected_bytes = tokens * model_dim * static_cast<int64_t>(sizeof(float));
-  RETURN_IF_ERROR(CheckRange("activations bytes",
-                             static_cast<int64_t>(message.activations().size()), expected_bytes,
-                             expected_bytes));
-  ASSIGN_OR_RETURN(step.activations, BytesToFloats("activations", message.activations()));
+  ASSIGN_OR_RETURN(step.activations,
+                   DecodeActivations(codec, message.activations(), tokens, model_dim));
   ASSIGN_OR_RETURN(step.timings, TimingsFromMessage(message));
   return step;
 }

@@ -29,9 +29,11 @@ Status MustEqual(const char* what, const T& theirs, const T& ours) {
 
 }  // namespace
 
-ActivePlan::ActivePlan(Epoch epoch, const Sha256Digest& model_identity, Stage& stage)
+ActivePlan::ActivePlan(Epoch epoch, const Sha256Digest& model_identity, ActivationCodec codec,
+                       Stage& stage)
     : epoch_(epoch),
       model_identity_(model_identity),
+      codec_(codec),
       range_(stage.options().range),
       last_(stage.is_last()),
       width_(stage.is_first() ? 0 : stage.config().model_dim),
@@ -46,6 +48,7 @@ Status ActivePlan::Matches(const v1::LinkHello& hello) const {
     return FailedPrecondition(
         fmt::format("handshake: the caller's model is not {}", ToHex(model_identity_)));
   }
+  RETURN_IF_ERROR(MustEqual("wire codec", hello.activation_codec(), codec_.ToString()));
   RETURN_IF_ERROR(MustEqual("first layer", hello.layer_begin(), range_.begin));
   return MustEqual("end of layers", hello.layer_end(), range_.end);
 }
@@ -112,7 +115,7 @@ Status ActivePlan::ServeSteps(grpc::ServerContext& context, LinkServerStream& st
 }
 
 Status ActivePlan::RunStep(const v1::StepMessage& message) {
-  ASSIGN_OR_RETURN(Step step, StepFromMessage(message, width_));
+  ASSIGN_OR_RETURN(Step step, StepFromMessage(message, width_, codec_));
   if (step.epoch != epoch_) {
     return FailedPrecondition(
         fmt::format("a step of epoch {}, the plan is {}", step.epoch.value, epoch_.value));

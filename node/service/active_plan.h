@@ -31,8 +31,8 @@ using WatchServerStream = grpc::ServerReaderWriter<v1::NodeEvent, v1::Heartbeat>
 
 class ActivePlan {
  public:
-  // `stage` outlives its use by the plan (see WaitIdle).
-  ActivePlan(Epoch epoch, const Sha256Digest& model_identity, Stage& stage);
+  // Steps come in `codec`. `stage` outlives its use by the plan (see WaitIdle).
+  ActivePlan(Epoch epoch, const Sha256Digest& model_identity, ActivationCodec codec, Stage& stage);
 
   Epoch epoch() const { return epoch_; }
   const Sha256Digest& model_identity() const { return model_identity_; }
@@ -78,6 +78,7 @@ class ActivePlan {
 
   const Epoch epoch_;
   const Sha256Digest model_identity_;
+  const ActivationCodec codec_;
   const LayerRange range_;
   const bool last_;      // of the model's stages
   const int32_t width_;  // of the activations that come in; 0: token ids come

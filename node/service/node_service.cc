@@ -221,10 +221,18 @@ grpc::Status NodeService::Profile(grpc::ServerContext* context, const v1::Profil
   return grpc::Status::OK;
 }
 
+Result<Address> NodeService::Reach(const std::string& text) const {
+  ASSIGN_OR_RETURN(Address address, ParseAddress(text));
+  if (!address.is_relay()) return address;
+  if (options_.relay) return options_.relay(address.relay_node);
+  return FailedPrecondition(
+      fmt::format("{}: this node knows no hub to relay it; start it with --dial", text));
+}
+
 grpc::Status NodeService::ProbeLink(grpc::ServerContext* /*context*/,
                                     const v1::ProbeLinkRequest* request,
                                     v1::ProbeLinkReply* reply) {
-  const Result<Address> address = ParseAddress(request->address());
+  const Result<Address> address = Reach(request->address());
   if (!address.ok()) return ToGrpcStatus(address.error());
   const ProbeTarget target = {request->name(), *address, TrustOf(request->id()),
                               request->instance(), request->round_trip_only()};
@@ -262,10 +270,11 @@ Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request
     return Unimplemented(fmt::format("kv_type {}: expected F16, F32 or Q8_0",
                                      DescribeTensorType(request.kv_type())));
   }
-  const bool opens_named = options_.listen.is_local() && options_.open_named_files;
+  const bool opens_named =
+      options_.listen.is_local() && !options_.relay && options_.open_named_files;
   if (options_.model_path.empty() && !opens_named && weights_ == nullptr) {
     return FailedPrecondition(
-        "this node listens on a network and was started without --model: it opens no file that a "
+        "this node serves a network and was started without --model: it opens no file that a "
         "peer names; start it with --model FILE");
   }
   shard.model_path = options_.model_path;
@@ -318,6 +327,8 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   if (!shard.ok()) return ToGrpcStatus(shard.error());
   const Result<std::vector<ShardRequest>> spares = SparesOf(*request, *shard);
   if (!spares.ok()) return ToGrpcStatus(spares.error());
+  const Result<ActivationCodec> codec = ParseActivationCodec(request->activation_codec());
+  if (!codec.ok()) return ToGrpcStatus(codec.error());
   const Epoch epoch{request->epoch()};
   const std::lock_guard lock(prepare_mutex_);
   if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);
@@ -345,7 +356,7 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   {
     const std::lock_guard plan_lock(mutex_);
     if (unavailable_) return {grpc::UNAVAILABLE, "this node pauses: " + *unavailable_};
-    plan_ = std::make_shared<ActivePlan>(epoch, shard->model_identity, stage);
+    plan_ = std::make_shared<ActivePlan>(epoch, shard->model_identity, *codec, stage);
   }
   spdlog::info("epoch {}: layers [{}, {}) loaded, {} MiB", epoch.value, shard->layers.begin,
                shard->layers.end, stage.memory().weights_bytes >> 20);
@@ -376,7 +387,7 @@ grpc::Status NodeService::Connect(grpc::ServerContext* /*context*/,
                                   const v1::ConnectRequest* request, v1::ConnectReply* /*reply*/) {
   const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{request->epoch()});
   if (!plan.ok()) return ToGrpcStatus(plan.error());
-  const Result<Address> address = ParseAddress(request->next_address());
+  const Result<Address> address = Reach(request->next_address());
   if (!address.ok()) return ToGrpcStatus(address.error());
   LinkTarget target;
   target.name = request->next_name();
@@ -385,6 +396,9 @@ grpc::Status NodeService::Connect(grpc::ServerContext* /*context*/,
   target.epoch = (*plan)->epoch();
   target.model_identity = (*plan)->model_identity();
   target.layers = {request->next_layer_begin(), request->next_layer_end()};
+  const Result<ActivationCodec> codec = ParseActivationCodec(request->activation_codec());
+  if (!codec.ok()) return ToGrpcStatus(codec.error());
+  target.codec = *codec;
   return AsGrpc((*plan)->LinkNext(target));
 }
 

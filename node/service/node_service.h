@@ -4,6 +4,7 @@
 // Thread rule: gRPC calls the handlers on its own threads.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -32,12 +33,15 @@ struct NodeOptions {
   std::string store_folder;  // where weights that were fetched are kept; empty: none are
   int64_t store_quota_bytes = 0;
   int64_t max_upload_bytes_per_s = 0;  // of weights, to other nodes; 0: unlimited
-  // Whether a node that listens for this machine only opens the file that a coordinator names.
+  // Whether a node that serves this machine only opens the file that a coordinator names.
   bool open_named_files = true;
   int threads = 1;                 // that compute
   int64_t memory_limit_bytes = 0;  // 0: what the OS says is available
   // Of the mesh that this node is a member of; shared with its channels. Null: a Unix socket only.
   std::shared_ptr<Credentials> credentials;
+  // Where a node that can only be reached by relay is to be dialled; none: nowhere. A node that has
+  // this serves coordinators on other machines.
+  std::function<Result<Address>(const std::string& node)> relay;
 };
 
 class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::Service {
@@ -83,6 +87,7 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   Status LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
                    ShardProgress& progress);
   Status CheckAvailable();
+  Result<Address> Reach(const std::string& text) const;
   bool IsServing();
   Trust TrustOf(const std::string& node_id) const;  // of another node that is to be dialled
   int64_t OfferedMemoryBytes();                     // REQUIRES prepare_mutex_ to be held

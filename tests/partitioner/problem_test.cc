@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "partitioner/plan.h"
+#include "partitioner/relay.h"
 
 namespace shoal {
 namespace {
@@ -182,6 +183,29 @@ TEST(EvaluatePlan, RefusesTwoPartsOfOneDeviceInARow) {
   const Result<Plan> plan = EvaluatePlan(problem, {{0, {0, 1}}, {0, {1, 2}}}, "");
   ASSERT_FALSE(plan.ok());
   EXPECT_THAT(plan.error().message, HasSubstr("one part"));
+}
+
+TEST(RelayedLink, LatenciesAddUpAndTheSlowerSetsTheBandwidth) {
+  const LinkProfile up = {true, 0.010, 0.020, 2e6};
+  const LinkProfile down = {true, 0.003, 0.004, 9e6};
+  EXPECT_EQ(RelayedLink(up, down), (LinkProfile{true, 0.010 + 0.003, 0.024, 2e6}));
+  EXPECT_EQ(RelayedLink(down, up).bytes_per_s, 2e6);
+  EXPECT_EQ(RelayedLink(up, {true, 0.003, 0, 9e6}).latency_p95_s, 0) << "unknown";
+  EXPECT_FALSE(RelayedLink(up, {.usable = false}).usable);
+  EXPECT_FALSE(RelayedLink({.usable = false}, down).usable);
+}
+
+TEST(RelayedLink, OnlyDevicesThatCannotDialAreRelayed) {
+  Cluster cluster = UniformCluster(std::vector<DeviceProfile>(3), {true, 0.001, 0, 1e8});
+  cluster.link(0, 1).usable = false;
+  cluster.link(0, 3) = {true, 0.010, 0, 5e6};  // to the coordinator
+  cluster.link(3, 1) = {true, 0.002, 0, 7e6};
+  cluster.link(2, 1).usable = false;
+  cluster.link(2, 3).usable = false;
+  RelayThroughCoordinator(cluster);
+  EXPECT_EQ(cluster.link(0, 1), (LinkProfile{true, 0.012, 0, 5e6}));
+  EXPECT_EQ(cluster.link(1, 0), (LinkProfile{true, 0.001, 0, 1e8}));
+  EXPECT_FALSE(cluster.link(2, 1).usable) << "nor the coordinator";
 }
 
 }  // namespace

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Proves that nodes which listen nowhere serve a plan like others: they dial out to the coordinator's
+hub, are reached through it, and reach each other by its relay."""
+
+import json
+import os
+import signal
+import socket
+import unittest
+
+from shoal_process import ShoalTestCase, real_model, run_tests, tiny_model
+
+PROMPT = ["-p", "Say hello.", "-n", "24", "--json"]
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def listening_tcp_sockets(pid):
+    """Ports that a process listens on."""
+    inodes = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target.removeprefix("socket:[").removesuffix("]"))
+    found = []
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/{pid}/net/{table}", encoding="utf-8") as file:
+            rows = [line.split() for line in file][1:]
+        found += [row[1] for row in rows if row[3] == "0A" and row[9] in inodes]
+    return found
+
+
+class DialOut(ShoalTestCase):
+    def start_dialling(self, hub, name, *arguments, **environment):
+        node = self.start_shoal(
+            "node", "--dial", hub, "--name", name, "-t", 1, *arguments, **environment
+        )
+        self.assertEqual(node.read_line(), f"dialling {hub} as {name}\n")
+        return node
+
+    def test_two_nodes_without_an_inbound_port_give_the_text_of_one_process(self):
+        model = real_model()
+        hub = f"127.0.0.1:{free_port()}"
+        nodes = [self.start_dialling(hub, name, "--model", model) for name in ("a", "b")]
+        through = ["--hub-listen", hub, "--node", "relay:a", "--node", "relay:b"]
+        texts = [
+            json.loads(self.output_of("run", model, *PROMPT, *where))["text"]
+            for where in ([], [*through, "--plan", "spread"], [*through, "--split", "11,19"])
+        ]
+        self.assertTrue(texts[0])
+        self.assertEqual(texts, [texts[0]] * 3)
+        for node in nodes:
+            self.assertEqual(listening_tcp_sockets(node.pid), [])
+
+    def test_the_coordinator_measures_and_comes_back(self):
+        model = tiny_model("qwen2")
+        hub = f"127.0.0.1:{free_port()}"
+        for name in ("a", "b"):
+            self.start_dialling(hub, name, "--model", model)
+        expected = self.output_of("logits", model, "--tokens", "1,2,3")
+        through = ["--hub-listen", hub, "--node", "relay:a", "--node", "relay:b"]
+        for plan in ("latency", "spread"):
+            command = ["logits", model, "--tokens", "1,2,3", "--plan", plan, *through]
+            self.assertEqual(self.output_of(*command), expected)
+
+    def test_what_does_not_fit_is_refused(self):
+        model = tiny_model("qwen2")
+        command = ["logits", model, "--tokens", "1,2", "--node"]
+        self.assert_refused(*command, "relay:a", says=["relay:a", "--hub-listen"])
+        self.assert_refused(*command, "relay:../a", says="name")
+        self.assert_refused("node", "--dial", "127.0.0.1:1", says="--name")
+        self.assert_refused("node", "--dial", "127.0.0.1:1", "--name", "a b", says="'a b'")
+        self.assert_refused("node", "--dial", "192.0.2.1:1", "--name", "a", says="192.0.2.1")
+        hub = ["--hub-listen", "0.0.0.0:0"]
+        self.assert_refused(*command, "relay:a", *hub, says="--hub-listen 0.0.0.0:0")
+
+    def test_a_node_that_dials_out_opens_no_file_that_a_peer_names(self):
+        hub = f"127.0.0.1:{free_port()}"
+        no_store = {"XDG_CACHE_HOME": "", "HOME": ""}
+        self.start_dialling(hub, "a", **no_store)
+        model = tiny_model("qwen2")
+        command = ["logits", model, "--tokens", "1,2", "--hub-listen", hub, "--node", "relay:a"]
+        self.assert_refused(*command, says="--model FILE")
+
+    def test_nodes_without_the_file_get_their_weights_through_the_hub(self):
+        hub = f"127.0.0.1:{free_port()}"
+        model = tiny_model("qwen2")
+        nodes = [
+            self.start_dialling(hub, name, XDG_CACHE_HOME=os.path.join(self.folder, name))
+            for name in ("a", "b")
+        ]
+        logits = ["logits", model, "--tokens", "1,2,3"]
+        through = ["--hub-listen", hub, "--node", "relay:a", "--node", "relay:b"]
+        there = self.output_of(*logits, *through, "--plan", "spread")
+        self.assertEqual(there, self.output_of(*logits))
+        for node in nodes:
+            self.assertRegex(node.errors(), r"layers \[\d+, \d+\): [1-9]\d* bytes fetched")
+
+    def test_a_server_comes_back_to_nodes_that_dial_in(self):
+        hub = f"127.0.0.1:{free_port()}"
+        model = tiny_model("qwen2")
+        for name in ("a", "b"):
+            self.start_dialling(hub, name, "--model", model)
+        serve = ["serve", "--listen", "127.0.0.1:0", "--hub-listen", hub]
+        first = self.start_shoal(*serve, model, "--node", "relay:a", "--node", "relay:b")
+        self.assertIn("serving", first.read_line())
+        first.send(signal.SIGTERM)
+        first.wait()
+        self.assertIn("serving", self.start_shoal(*serve).read_line())
+
+
+if __name__ == "__main__":
+    run_tests()
