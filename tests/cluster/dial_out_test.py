@@ -10,7 +10,7 @@ import unittest
 
 from shoal_process import ShoalTestCase, real_model, run_tests, tiny_model
 
-PROMPT = ["-p", "Say hello.", "-n", "24", "--json"]
+PROMPT = ["Say hello.", "--max-tokens", "24", "--temperature", "0", "--json"]
 
 
 def free_port():
@@ -39,8 +39,9 @@ def listening_tcp_sockets(pid):
 
 class DialOut(ShoalTestCase):
     def start_dialling(self, hub, name, *arguments, **environment):
+        state = ("--state", os.path.join(self.folder, f"state-{name}"))
         node = self.start_shoal(
-            "node", "--dial", hub, "--name", name, "-t", 1, *arguments, **environment
+            "node", "--dial", hub, "--name", name, "-t", 1, *state, *arguments, **environment
         )
         self.assertEqual(node.read_line(), f"dialling {hub} as {name}\n")
         return node
@@ -105,7 +106,7 @@ class DialOut(ShoalTestCase):
 
     def test_a_server_comes_back_to_nodes_that_dial_in(self):
         hub = f"127.0.0.1:{free_port()}"
-        model = tiny_model("qwen2")
+        model = real_model()
         for name in ("a", "b"):
             self.start_dialling(hub, name, "--model", model)
         serve = ["serve", "--listen", "127.0.0.1:0", "--hub-listen", hub]
