@@ -109,7 +109,7 @@ Status EnterMesh(Options& options, Membership& membership) {
     return FailedPrecondition(fmt::format(
         "{}: this device belongs to no mesh yet: 'shoal nodes invite' on the coordinator prints a "
         "pairing code, for 'shoal node --join CODE' here",
-        options.listen));
+        options.dial.empty() ? options.listen : options.dial));
   }
   if (!own.ok()) return own.error();
   ASSIGN_OR_RETURN(membership.coordinator, LoadContact(membership.folder));
@@ -117,9 +117,15 @@ Status EnterMesh(Options& options, Membership& membership) {
   return OkStatus();
 }
 
+// Where the mesh reaches this node.
+std::string MemberAddress(const Options& options, const NodeServer& server) {
+  if (options.dial.empty()) return server.address().ToString();
+  return Address{{}, {}, 0, options.node.credentials->self().id}.ToString();
+}
+
 void StayInMesh(const Options& options, Membership& membership, NodeServer& server) {
   MemberOptions member = {membership.coordinator, membership.folder, membership.machine,
-                          server.address().ToString(), server.service().instance()};
+                          MemberAddress(options, server), server.service().instance()};
   membership.member = std::make_unique<MeshMember>(
       std::move(member), options.node.credentials, [&server] { server.service().EndIfRevoked(); },
       [&membership](Error error) {
@@ -135,7 +141,6 @@ Status Serve(Options& options) {
   BlockTerminationSignals();
   std::optional<RuntimeFolder> folder;
   if (!options.dial.empty()) {
-    if (options.node.name.empty()) return InvalidArgument("--dial needs --name");
     ASSIGN_OR_RETURN(folder, RuntimeFolder::Make());
     options.listen = fmt::format("unix:{}/own-port", folder->path());
   }
@@ -163,16 +168,17 @@ Status Serve(Options& options) {
   options.node.store_quota_bytes = options.store_quota_gib << 30;
   options.node.max_upload_bytes_per_s = options.max_upload_mbit * kBytesPerSInMbit;
   Membership membership;
-  if (!options.node.listen.is_unix()) RETURN_IF_ERROR(EnterMesh(options, membership));
+  const bool is_member = !options.node.listen.is_unix() || folder;
+  if (is_member) RETURN_IF_ERROR(EnterMesh(options, membership));
   if (options.node.name.empty()) options.node.name = options.listen;
   std::unique_ptr<NodeEnd> tunnels;
   if (folder) {
-    ASSIGN_OR_RETURN(tunnels,
-                     NodeEnd::Start(options.dial, options.node.name, options.node.listen, *folder));
+    ASSIGN_OR_RETURN(tunnels, NodeEnd::Start(options.dial, options.node.credentials,
+                                             options.node.listen, *folder));
     options.node.relay = [&](const std::string& node) { return tunnels->client().RelayTo(node); };
   }
   ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server, NodeServer::Start(options.node, *kernels));
-  if (!options.node.listen.is_unix()) StayInMesh(options, membership, *server);
+  if (is_member) StayInMesh(options, membership, *server);
   const SteadyClock clock;
   std::unique_ptr<NodeKeeper> keeper;
   if (!options.exit_with_stdin) {
@@ -181,7 +187,7 @@ Status Serve(Options& options) {
         [&](const std::optional<std::string>& reason) { server->SetUnavailable(reason); });
   }
   if (folder) {
-    std::printf("dialling %s as %s\n", options.dial.c_str(), options.node.name.c_str());
+    std::printf("dialling %s\n", options.dial.c_str());
   } else {
     std::printf("listening on %s\n", server->address().ToString().c_str());
   }
@@ -217,8 +223,7 @@ void AddNodeCommand(CLI::App& app, int& exit_code) {
   listen->capture_default_str();
   command
       ->add_option("--dial", options->dial,
-                   "Listen nowhere, but dial out to the HOST:PORT of a coordinator's --hub-listen; "
-                   "needs --name")
+                   "Listen nowhere, but dial out to the HOST:PORT of a coordinator's --hub-listen")
       ->excludes(listen);
   command->add_option(
       "--model", options->node.model_path,

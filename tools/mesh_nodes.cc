@@ -54,9 +54,6 @@ Result<MeshNode> FindNode(const std::string& text, const MeshAuthority* mesh) {
   }
   if (at != std::string::npos) {
     ASSIGN_OR_RETURN(Address address, ParseAddress(text.substr(at + 1)));
-    if (address.is_relay()) {
-      return InvalidArgument(fmt::format("{}: a member is dialled, not reached by relay", text));
-    }
     return MeshNode{
         member->name, std::move(address), {mesh->credentials(), Role::kNode, member->id}};
   }

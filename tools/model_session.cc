@@ -61,8 +61,6 @@ std::optional<Objective> ObjectiveOf(const SessionOptions& options) {
   return std::nullopt;
 }
 
-bool IsRelay(const std::string& node) { return node.starts_with("relay:"); }
-
 }  // namespace
 
 void AddSessionOptions(CLI::App& command, SessionOptions& options) {
@@ -73,8 +71,7 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
   command
       .add_option(
           "--node", options.nodes,
-          "A running node: its name or address in the mesh, unix:/PATH, or relay:NAME for one that "
-          "dials in; once per node in order")
+          "A running node: its name or address in the mesh, or unix:/PATH; once per node in order")
       ->excludes(local);
   command.add_option("--hub-listen", options.hub_listen,
                      "HOST:PORT where nodes that dial out (shoal node --dial) come in");
@@ -146,18 +143,13 @@ Status ModelSession::FindNodes() {
       return InvalidArgument(fmt::format("--node {} is given twice", *node));
     }
   }
-  const bool named = std::any_of(
-      options_.nodes.begin(), options_.nodes.end(),
-      [](const std::string& node) { return !node.starts_with("unix:") && !IsRelay(node); });
+  const bool named =
+      std::any_of(options_.nodes.begin(), options_.nodes.end(),
+                  [](const std::string& node) { return !node.starts_with("unix:"); });
   if (options_.mesh == nullptr && named) {
     ASSIGN_OR_RETURN(options_.mesh, FindMesh(options_.state));
   }
   for (const std::string& text : options_.nodes) {
-    if (IsRelay(text)) {
-      ASSIGN_OR_RETURN(Address address, ParseAddress(text));
-      nodes_.push_back({text, std::move(address), {}});
-      continue;
-    }
     ASSIGN_OR_RETURN(MeshNode node, FindNode(text, options_.mesh.get()));
     nodes_.push_back(std::move(node));
   }
@@ -236,19 +228,29 @@ Status ModelSession::StartHere(const std::function<void(const std::string&)>& pr
 // Where nodes that dial in are reached; waits for those of --node.
 Status ModelSession::OpenHub(const std::function<void(const std::string&)>& progress) {
   if (!options_.hub_listen.empty()) {
-    ASSIGN_OR_RETURN(hub_, HubEnd::Start(options_.hub_listen));
+    if (options_.mesh == nullptr) {
+      ASSIGN_OR_RETURN(options_.mesh, OpenMesh(options_.state));
+    }
+    ASSIGN_OR_RETURN(hub_, HubEnd::Start(options_.hub_listen, options_.mesh->credentials()));
   }
   for (MeshNode& node : nodes_) {
-    if (!node.address.is_relay()) continue;
-    if (hub_ == nullptr) {
-      return InvalidArgument(
-          fmt::format("--node {} needs --hub-listen, where it dials in", node.name));
+    if (node.address.is_relay() && hub_ != nullptr) {
+      hub_->WaitFor(node.address.relay_node, node.name, progress);
     }
-    const std::string name = node.address.relay_node;
-    hub_->WaitFor(name, progress);
-    node.peer_address = std::move(node.address);
-    ASSIGN_OR_RETURN(node.address, hub_->hub().SocketOf(name));
+    RETURN_IF_ERROR(ReachThroughHub(node));
   }
+  return OkStatus();
+}
+
+Status ModelSession::ReachThroughHub(MeshNode& node) const {
+  if (!node.address.is_relay()) return OkStatus();
+  if (hub_ == nullptr) {
+    return InvalidArgument(fmt::format(
+        "node {} dials out only: --hub-listen is needed, with the HOST:PORT that it dials",
+        node.name));
+  }
+  node.peer_address = std::move(node.address);
+  ASSIGN_OR_RETURN(node.address, hub_->hub().SocketOf(node.peer_address->relay_node));
   return OkStatus();
 }
 
@@ -303,10 +305,11 @@ ModelSession::~ModelSession() {
   pipeline_.reset();
 }
 
-Status ModelSession::AddNode(const MeshNode& node) {
+Status ModelSession::AddNode(MeshNode node) {
   if (mesh_ == nullptr || !options_.all_nodes) {
     return FailedPrecondition("the next start of this server can use it");
   }
+  RETURN_IF_ERROR(ReachThroughHub(node));
   return mesh_->AddNode(node);
 }
 

@@ -63,7 +63,7 @@ class ModelSession {
 
   // A node that joined meanwhile: it is taken in when that is worth it. From any thread. Errors:
   // the model runs over nodes that were named, or in this process; there is a node of that name.
-  Status AddNode(const MeshNode& node);
+  Status AddNode(MeshNode node);
 
   Engine& engine() { return *engine_; }
   const GgufFile& file() const { return *file_; }
@@ -80,6 +80,8 @@ class ModelSession {
   Status StartHere(const std::function<void(const std::string&)>& progress);
   Result<WireChoice> Wire() const;
   Status OpenHub(const std::function<void(const std::string&)>& progress);
+  // Where a node that dials out is reached. Error: there is no hub.
+  Status ReachThroughHub(MeshNode& node) const;
   Status StartMesh(const std::function<void(const std::string&)>& progress);
 
   SteadyClock clock_;

@@ -9,55 +9,48 @@ namespace shoal {
 
 namespace {
 
-constexpr const char* kMesh = "local";
 constexpr std::chrono::milliseconds kPoll(20);
 
-Result<Address> LocalTcp(const char* option, const std::string& text) {
+Result<Address> TcpAddress(const char* option, const std::string& text) {
   ASSIGN_OR_RETURN(Address address, ParseAddress(text));
-  if (address.is_unix() || address.is_relay()) {
-    return InvalidArgument(fmt::format("{} {}: expected HOST:PORT", option, text));
-  }
-  if (!address.is_local()) {
-    return FailedPrecondition(
-        fmt::format("{} {}: nodes that dial in do not prove who they are, so this must be an "
-                    "address that only this machine can reach (an SSH tunnel's end, for one)",
-                    option, text));
-  }
-  return address;
+  if (!address.is_unix() && !address.is_relay()) return address;
+  return InvalidArgument(fmt::format("{} {}: expected HOST:PORT", option, text));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<HubEnd>> HubEnd::Start(const std::string& listen) {
+Result<std::unique_ptr<HubEnd>> HubEnd::Start(const std::string& listen,
+                                              const std::shared_ptr<const Credentials>& own) {
   TunnelHubOptions options;
-  ASSIGN_OR_RETURN(options.listen, LocalTcp("--hub-listen", listen));
+  ASSIGN_OR_RETURN(options.listen, TcpAddress("--hub-listen", listen));
   ASSIGN_OR_RETURN(RuntimeFolder folder, RuntimeFolder::Make());
-  options.mesh = kMesh;
+  options.mesh = own->self().mesh;
   options.folder = folder.path();
-  std::unique_ptr<HubEnd> end(new HubEnd(std::move(folder)));
+  std::unique_ptr<HubEnd> end(new HubEnd(std::move(folder), own));
   ASSIGN_OR_RETURN(end->hub_, TunnelHub::Start(options, end->authenticator_));
   return end;
 }
 
-void HubEnd::WaitFor(const std::string& node,
+void HubEnd::WaitFor(const std::string& node, const std::string& name,
                      const std::function<void(const std::string&)>& progress) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kDialInMs);
   while (hub_->parked(node) == 0 && std::chrono::steady_clock::now() < end) {
-    progress("waiting for node " + node + " to dial in");
+    progress("waiting for node " + name + " to dial in");
     std::this_thread::sleep_for(kPoll);
   }
 }
 
-Result<std::unique_ptr<NodeEnd>> NodeEnd::Start(const std::string& hub, const std::string& node,
+Result<std::unique_ptr<NodeEnd>> NodeEnd::Start(const std::string& hub,
+                                                const std::shared_ptr<const Credentials>& own,
                                                 const Address& own_port,
                                                 const RuntimeFolder& folder) {
   TunnelClientOptions options;
-  ASSIGN_OR_RETURN(options.hub, LocalTcp("--dial", hub));
-  options.mesh = kMesh;
-  options.node = node;
+  ASSIGN_OR_RETURN(options.hub, TcpAddress("--dial", hub));
+  options.mesh = own->self().mesh;
+  options.node = own->self().id;
   options.own_port = own_port;
   options.folder = folder.path();
-  std::unique_ptr<NodeEnd> end(new NodeEnd);
+  std::unique_ptr<NodeEnd> end(new NodeEnd(own));
   ASSIGN_OR_RETURN(end->client_, TunnelClient::Start(options, end->authenticator_));
   return end;
 }

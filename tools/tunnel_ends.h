@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "net/tunnel/authenticator.h"
+#include "net/identity/mesh_tunnels.h"
 #include "net/tunnel/client.h"
 #include "net/tunnel/hub.h"
 #include "tools/runtime_folder.h"
@@ -16,35 +16,39 @@ namespace shoal {
 
 class HubEnd {
  public:
-  // Errors: an address that is none, that others could reach (names are not proved yet), or that
+  // For the nodes of the mesh that `own` coordinates. Errors: an address that is none, or that
   // cannot be had.
-  static Result<std::unique_ptr<HubEnd>> Start(const std::string& listen);
+  static Result<std::unique_ptr<HubEnd>> Start(const std::string& listen,
+                                               const std::shared_ptr<const Credentials>& own);
 
   TunnelHub& hub() { return *hub_; }
-  // Blocks until the node has parked connections, for kDialInMs at most: how long a node that runs
-  // may take to come back.
-  void WaitFor(const std::string& node, const std::function<void(const std::string&)>& progress);
+  // Blocks until the node (its id) has parked connections, for kDialInMs at most: how long a node
+  // that runs may take to come back.
+  void WaitFor(const std::string& node, const std::string& name,
+               const std::function<void(const std::string&)>& progress);
 
  private:
   static constexpr int kDialInMs = 15'000;
-  explicit HubEnd(RuntimeFolder folder) : folder_(std::move(folder)) {}
+  HubEnd(RuntimeFolder folder, const std::shared_ptr<const Credentials>& own)
+      : folder_(std::move(folder)), authenticator_(own) {}
   RuntimeFolder folder_;
-  LocalTunnels authenticator_;
+  MeshTunnels authenticator_;
   std::unique_ptr<TunnelHub> hub_;
 };
 
 class NodeEnd {
  public:
-  // `own_port` is the node's server. Errors as above, and a name that is no tunnel name.
-  static Result<std::unique_ptr<NodeEnd>> Start(const std::string& hub, const std::string& node,
+  // `own` is the node, `own_port` its server. Errors: an address that is none.
+  static Result<std::unique_ptr<NodeEnd>> Start(const std::string& hub,
+                                                const std::shared_ptr<const Credentials>& own,
                                                 const Address& own_port,
                                                 const RuntimeFolder& folder);
 
   TunnelClient& client() { return *client_; }
 
  private:
-  NodeEnd() = default;
-  LocalTunnels authenticator_;
+  explicit NodeEnd(const std::shared_ptr<const Credentials>& own) : authenticator_(own) {}
+  MeshTunnels authenticator_;
   std::unique_ptr<TunnelClient> client_;
 };
 

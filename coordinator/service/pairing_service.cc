@@ -33,8 +33,10 @@ std::string HostOf(const std::string& peer) {
 }
 
 // Where a node listens, as others can dial it.
-Result<Address> ReachableAddress(const std::string& listen, const std::string& source) {
+Result<Address> ReachableAddress(const std::string& listen, const std::string& id,
+                                 const std::string& source) {
   ASSIGN_OR_RETURN(Address address, ParseAddress(listen));
+  if (address.is_relay() && address.relay_node == id) return address;
   if (address.is_unix() || address.port == 0) {
     return InvalidArgument(fmt::format("a node listens on HOST:PORT, not on {}", listen));
   }
@@ -186,7 +188,7 @@ grpc::Status PairingService::Attend(grpc::ServerContext* context, AttendStream* 
   attendee->id = peer->id;
   attendee->instance = word.arrival().instance();
   const Result<Address> address =
-      ReachableAddress(word.arrival().listen(), HostOf(context->peer()));
+      ReachableAddress(word.arrival().listen(), peer->id, HostOf(context->peer()));
   if (!address.ok()) return ToGrpcStatus(address.error());
   attendee->address = *address;
   attendee->context = context;

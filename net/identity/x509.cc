@@ -263,6 +263,35 @@ Result<CertificateFacts> ReadCertificate(const std::string& pem) {
   return facts;
 }
 
+Result<std::string> Sign(const std::string& key_pem, std::string_view text) {
+  ASSIGN_OR_RETURN(const KeyHandle key, ReadKey(key_pem));
+  const DigestHandle digest(EVP_MD_CTX_new());
+  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+  std::string signature(static_cast<size_t>(EVP_PKEY_get_size(key.get())), '\0');
+  size_t size = signature.size();
+  if (EVP_DigestSignInit(digest.get(), nullptr, EVP_sha256(), nullptr, key.get()) != 1 ||
+      EVP_DigestSign(digest.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, bytes,
+                     text.size()) != 1) {
+    return OpenSslError("signature");
+  }
+  signature.resize(size);
+  return signature;
+}
+
+Status CheckSignature(const std::string& pem, std::string_view text, std::string_view signature) {
+  ASSIGN_OR_RETURN(const CertificateHandle certificate, ReadX509(pem));
+  const DigestHandle digest(EVP_MD_CTX_new());
+  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+  const bool made_it =
+      EVP_DigestVerifyInit(digest.get(), nullptr, EVP_sha256(), nullptr,
+                           X509_get0_pubkey(certificate.get())) == 1 &&
+      EVP_DigestVerify(digest.get(), reinterpret_cast<const unsigned char*>(signature.data()),
+                       signature.size(), bytes, text.size()) == 1;
+  ERR_clear_error();
+  if (made_it) return OkStatus();
+  return FailedPrecondition("the signature was not made with the certificate's key");
+}
+
 std::string FingerprintText(const Sha256Digest& fingerprint) {
   return fmt::format("{:02X}", fmt::join(fingerprint, ":"));
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -61,6 +62,10 @@ Result<std::string> MakeSelfSigned(const std::string& key_pem,
 
 // Of the first certificate in `pem`.
 Result<CertificateFacts> ReadCertificate(const std::string& pem);
+// An ECDSA signature of `text` with SHA-256, and the check that the key of the first certificate of
+// `pem` made it. Any bytes may be given as a signature.
+Result<std::string> Sign(const std::string& key_pem, std::string_view text);
+Status CheckSignature(const std::string& pem, std::string_view text, std::string_view signature);
 // "AB:CD:...", as browsers and other programs show a certificate's fingerprint.
 std::string FingerprintText(const Sha256Digest& fingerprint);
 // Whether the first certificate of `pem` was issued by the authority; time does not count.

@@ -22,13 +22,4 @@ class TunnelAuthenticator {
   virtual Status Verify(const TunnelPreamble& preamble, std::string_view text) const = 0;
 };
 
-// Takes every name for true: for a hub that only this machine can reach.
-class LocalTunnels final : public TunnelAuthenticator {
- public:
-  Result<std::string> Prove(std::string_view /*text*/) const override { return std::string(); }
-  Status Verify(const TunnelPreamble& /*preamble*/, std::string_view /*text*/) const override {
-    return OkStatus();
-  }
-};
-
 }  // namespace shoal

@@ -8,7 +8,7 @@ import signal
 import socket
 import unittest
 
-from shoal_process import ShoalTestCase, real_model, run_tests, tiny_model
+from shoal_process import ShoalTestCase, real_model, run_tests, tiny_model, wait_for
 
 PROMPT = ["Say hello.", "--max-tokens", "24", "--temperature", "0", "--json"]
 
@@ -39,18 +39,23 @@ def listening_tcp_sockets(pid):
 
 class DialOut(ShoalTestCase):
     def start_dialling(self, hub, name, *arguments, **environment):
-        state = ("--state", os.path.join(self.folder, f"state-{name}"))
+        """A node that has joined the mesh of this test."""
+        invited, code = self.invite()
+        state = os.path.join(self.folder, f"state-{name}")
         node = self.start_shoal(
-            "node", "--dial", hub, "--name", name, "-t", 1, *state, *arguments, **environment
-        )
-        self.assertEqual(node.read_line(), f"dialling {hub} as {name}\n")
+            "node", "--dial", hub, "--name", name, "-t", 1, "--state", state, "--join", code,
+            *arguments, **environment,
+        )  # fmt: skip
+        self.assertEqual(node.read_line(), f"dialling {hub}\n")
+        self.assertTrue(json.loads(invited.read_line())["node"]["address"].startswith("relay:"))
+        self.assertEqual(invited.wait(), 0)
         return node
 
     def test_two_nodes_without_an_inbound_port_give_the_text_of_one_process(self):
         model = real_model()
         hub = f"127.0.0.1:{free_port()}"
         nodes = [self.start_dialling(hub, name, "--model", model) for name in ("a", "b")]
-        through = ["--hub-listen", hub, "--node", "relay:a", "--node", "relay:b"]
+        through = ["--hub-listen", hub, "--node", "a", "--node", "b"]
         texts = [
             json.loads(self.output_of("run", model, *PROMPT, *where))["text"]
             for where in ([], [*through, "--plan", "spread"], [*through, "--split", "11,19"])
@@ -66,7 +71,7 @@ class DialOut(ShoalTestCase):
         for name in ("a", "b"):
             self.start_dialling(hub, name, "--model", model)
         expected = self.output_of("logits", model, "--tokens", "1,2,3")
-        through = ["--hub-listen", hub, "--node", "relay:a", "--node", "relay:b"]
+        through = ["--hub-listen", hub, "--node", "a", "--node", "b"]
         for plan in ("latency", "spread"):
             command = ["logits", model, "--tokens", "1,2,3", "--plan", plan, *through]
             self.assertEqual(self.output_of(*command), expected)
@@ -74,20 +79,31 @@ class DialOut(ShoalTestCase):
     def test_what_does_not_fit_is_refused(self):
         model = tiny_model("qwen2")
         command = ["logits", model, "--tokens", "1,2", "--node"]
-        self.assert_refused(*command, "relay:a", says=["relay:a", "--hub-listen"])
-        self.assert_refused(*command, "relay:../a", says="name")
-        self.assert_refused("node", "--dial", "127.0.0.1:1", says="--name")
-        self.assert_refused("node", "--dial", "127.0.0.1:1", "--name", "a b", says="'a b'")
-        self.assert_refused("node", "--dial", "192.0.2.1:1", "--name", "a", says="192.0.2.1")
-        hub = ["--hub-listen", "0.0.0.0:0"]
-        self.assert_refused(*command, "relay:a", *hub, says="--hub-listen 0.0.0.0:0")
+        self.start_dialling("127.0.0.1:1", "a")
+        self.assert_refused(*command, "a", says="--hub-listen")
+        self.assert_refused(*command, "a", "--hub-listen", "unix:/hub", says="HOST:PORT")
+        stranger = ["node", "--state", os.path.join(self.folder, "stranger"), "--dial"]
+        self.assert_refused(*stranger, "127.0.0.1:1", says="belongs to no mesh")
+
+    def test_a_revoked_node_is_turned_away_at_the_hub(self):
+        model = tiny_model("qwen2")
+        hub = f"127.0.0.1:{free_port()}"
+        node = self.start_dialling(hub, "a", "--model", model)
+        command = ["logits", model, "--tokens", "1,2", "--hub-listen", hub, "--node", "a"]
+        self.output_of(*command)
+        self.output_of("nodes", "revoke", "a")
+        self.assert_refused(*command, says="'a'")
+        # It does not know yet, and dials on: the hub knows.
+        server = self.start_shoal("serve", real_model(), "--listen", "127.0.0.1:0", "--local-nodes", 1, "--hub-listen", hub)
+        self.assertIn("serving", server.read_line())
+        wait_for(lambda: "revoked" in node.errors(), "the hub says why")
 
     def test_a_node_that_dials_out_opens_no_file_that_a_peer_names(self):
         hub = f"127.0.0.1:{free_port()}"
         no_store = {"XDG_CACHE_HOME": "", "HOME": ""}
         self.start_dialling(hub, "a", **no_store)
         model = tiny_model("qwen2")
-        command = ["logits", model, "--tokens", "1,2", "--hub-listen", hub, "--node", "relay:a"]
+        command = ["logits", model, "--tokens", "1,2", "--hub-listen", hub, "--node", "a"]
         self.assert_refused(*command, says="--model FILE")
 
     def test_nodes_without_the_file_get_their_weights_through_the_hub(self):
@@ -98,7 +114,7 @@ class DialOut(ShoalTestCase):
             for name in ("a", "b")
         ]
         logits = ["logits", model, "--tokens", "1,2,3"]
-        through = ["--hub-listen", hub, "--node", "relay:a", "--node", "relay:b"]
+        through = ["--hub-listen", hub, "--node", "a", "--node", "b"]
         there = self.output_of(*logits, *through, "--plan", "spread")
         self.assertEqual(there, self.output_of(*logits))
         for node in nodes:
@@ -110,7 +126,7 @@ class DialOut(ShoalTestCase):
         for name in ("a", "b"):
             self.start_dialling(hub, name, "--model", model)
         serve = ["serve", "--listen", "127.0.0.1:0", "--hub-listen", hub]
-        first = self.start_shoal(*serve, model, "--node", "relay:a", "--node", "relay:b")
+        first = self.start_shoal(*serve, model, "--node", "a", "--node", "b")
         self.assertIn("serving", first.read_line())
         first.send(signal.SIGTERM)
         first.wait()

@@ -27,6 +27,7 @@ class TestCredentials {
   }
 
   Trust trust() const { return {credentials_, Role::kNode, credentials_->self().id}; }
+  Credentials& credentials() const { return *credentials_; }
   // Every member may call everything.
   std::shared_ptr<grpc::ServerCredentials> server() const {
     static constexpr CallRule kRules[] = {{"/", Callers::kMembers}};
