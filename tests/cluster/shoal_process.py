@@ -23,6 +23,7 @@ import time
 import unittest
 
 DEADLINE_S = 400  # of whatever should take a second: the machine may be busy, the build instrumented
+LEAKS_OF_OTHERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "leaks_of_others.supp")
 REFUSED_S = 60  # of a message about bad input
 POLL_S = 0.01
 
@@ -119,7 +120,11 @@ class ShoalTestCase(unittest.TestCase):
 
     def environment(self, **changes):
         kept = {key: value for key, value in os.environ.items() if key != "SHOAL_ISA"}
-        ours = {"XDG_RUNTIME_DIR": self.runtime, "SHOAL_STATE": self.state}
+        ours = {
+            "XDG_RUNTIME_DIR": self.runtime,
+            "SHOAL_STATE": self.state,
+            "LSAN_OPTIONS": f"suppressions={LEAKS_OF_OTHERS}:print_suppressions=0",  # if instrumented
+        }
         return {**kept, **ours, **changes}
 
     def run_shoal(self, *arguments, stdin="", deadline_s=DEADLINE_S, **environment):
