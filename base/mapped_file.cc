@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace shoal {
 
 namespace {
@@ -23,7 +25,6 @@ Error OsError(const std::string& path, const char* what) {
 }
 
 FileStamp StampOf(const struct stat& info) {
-  constexpr int64_t kNsPerS = 1'000'000'000;
   return {info.st_dev, info.st_ino, info.st_size,
           info.st_ctim.tv_sec * kNsPerS + info.st_ctim.tv_nsec};
 }

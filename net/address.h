@@ -21,6 +21,7 @@ struct Address {
   bool is_relay() const { return !relay_node.empty(); }
   // A Unix socket, localhost, 127.0.0.0/8 or ::1: nobody on the network can reach it.
   bool is_local() const;
+  bool operator==(const Address&) const = default;
   // What ParseAddress reads and, but for a relay, gRPC takes.
   std::string ToString() const;
 };

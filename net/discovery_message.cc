@@ -12,15 +12,15 @@ namespace {
 constexpr std::string_view kSeek = "shoal-seek 1 ";
 constexpr std::string_view kHere = "shoal-here 1 ";
 constexpr std::string_view kAnyMesh = "*";
-constexpr size_t kLeastDigits = 8;
-constexpr size_t kMostDigits = 64;
+constexpr size_t kLeastChars = 8;
+constexpr size_t kMostChars = 64;
 
 }  // namespace
 
 bool IsMeshId(std::string_view text) {
-  return text.size() >= kLeastDigits && text.size() <= kMostDigits &&
+  return text.size() >= kLeastChars && text.size() <= kMostChars &&
          std::all_of(text.begin(), text.end(),
-                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); });
 }
 
 std::string EncodeDiscovery(const DiscoveryMessage& message) {

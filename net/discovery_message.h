@@ -13,7 +13,7 @@
 namespace shoal {
 
 struct DiscoveryMessage {
-  std::string mesh_id;  // 8 to 64 lower-case hexadecimal digits; empty in a question: any mesh
+  std::string mesh_id;  // 8 to 64 of a-z and 0-9; empty in a question: any mesh
   uint16_t port = 0;    // 0: a question
 };
 constexpr size_t kMaxDiscoveryBytes = 128;

@@ -33,9 +33,9 @@ struct FreeDeleter {
 using AlignedBytes = std::unique_ptr<std::byte[], FreeDeleter>;
 
 AlignedBytes AllocateAligned(int64_t bytes) {
-  constexpr size_t kAlignment = 64;
-  const size_t rounded = (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+  constexpr size_t kLineBytes = 64;
+  const size_t rounded = (static_cast<size_t>(bytes) + kLineBytes - 1) / kLineBytes * kLineBytes;
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kLineBytes, rounded));
   CHECK(memory != nullptr, "out of memory for the bandwidth measurement");
   return AlignedBytes(memory);
 }

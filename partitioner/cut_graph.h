@@ -17,6 +17,9 @@ namespace shoal {
 
 constexpr double kEndless = std::numeric_limits<double>::infinity();
 
+// Setting a graph up costs about as much as this many hops in it.
+constexpr double kGraphWork = 20;
+
 // One question. Indices: group g, begin or end of a stage in layers. kEndless where not allowed.
 struct CutGraph {
   int32_t groups = 0;

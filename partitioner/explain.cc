@@ -17,10 +17,6 @@ namespace {
 constexpr double kPlanWork = 3e7;
 constexpr double kLeastGain = 1e-3;
 
-bool Contains(const std::vector<int32_t>& devices, int32_t device) {
-  return std::find(devices.begin(), devices.end(), device) != devices.end();
-}
-
 void Raise(Bottleneck& bottleneck, const Bottleneck& other) {
   if (other.seconds > bottleneck.seconds) bottleneck = other;
 }

@@ -9,9 +9,6 @@ namespace shoal {
 
 namespace {
 
-// Setting a graph up costs so much beside one hop in it.
-constexpr double kGraphWork = 20;
-
 class OrderSearcher {
  public:
   OrderSearcher(const PlanProblem& problem, double max_work)

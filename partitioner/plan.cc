@@ -50,10 +50,6 @@ Status CheckNeighbours(const PlanProblem& problem, const std::vector<Placement>&
   return OkStatus();
 }
 
-bool Contains(const std::vector<int32_t>& devices, int32_t device) {
-  return std::find(devices.begin(), devices.end(), device) != devices.end();
-}
-
 // Whether the device may stand twice: it was told to keep both ends.
 bool HoldsBothEnds(const PlanProblem& problem, const std::vector<Placement>& placements,
                    int32_t device) {

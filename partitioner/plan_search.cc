@@ -29,7 +29,6 @@ constexpr double kLabelWork = 100;
 constexpr int32_t kPriceRounds = 40;
 constexpr double kFirstStep = 1.5;
 constexpr double kStepDecay = 0.93;
-constexpr double kGraphWork = 20;
 
 // Of using a device of a group, and of any stage, where devices may be used again.
 struct Prices {

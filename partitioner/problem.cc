@@ -125,6 +125,10 @@ Status CheckConstraints(const Constraints& constraints, int32_t devices) {
 
 }  // namespace
 
+bool Contains(const std::vector<int32_t>& devices, int32_t device) {
+  return std::find(devices.begin(), devices.end(), device) != devices.end();
+}
+
 Status CheckProblem(const PlanProblem& problem) {
   RETURN_IF_ERROR(CheckCluster(problem.cluster));
   RETURN_IF_ERROR(CheckModel(problem.model, problem.cluster.devices));

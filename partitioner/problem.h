@@ -42,6 +42,8 @@ struct Constraints {
   bool keep_order = false;        // stages in the order of the devices
 };
 
+bool Contains(const std::vector<int32_t>& devices, int32_t device);
+
 struct PlanProblem {
   ModelShape model;
   Cluster cluster;

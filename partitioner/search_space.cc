@@ -6,10 +6,6 @@ namespace shoal {
 
 namespace {
 
-bool Contains(const std::vector<int32_t>& devices, int32_t device) {
-  return std::find(devices.begin(), devices.end(), device) != devices.end();
-}
-
 bool SameCost(const LinkProfile& a, const LinkProfile& b) {
   if (!a.usable || !b.usable) return a.usable == b.usable;
   return a.latency_s == b.latency_s && a.bytes_per_s == b.bytes_per_s;

@@ -12,18 +12,13 @@
 #include "node/profiler.h"
 #include "tools/generate.h"
 #include "tools/kernel_choice.h"
+#include "tools/units.h"
 
 namespace shoal {
 
 namespace {
 
 using Progress = std::function<void(const std::string&)>;
-
-double PerSecond(int64_t count, int64_t ns) {
-  return ns > 0
-             ? static_cast<double>(count) * static_cast<double>(kNsPerS) / static_cast<double>(ns)
-             : 0;
-}
 
 // Any tokens do: speed does not depend on which.
 std::vector<int32_t> SomeTokens(int32_t count, int32_t vocab_size) {

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "tools/units.h"
+
 namespace shoal {
 
 namespace {
-
-constexpr double kGiga = 1e9;
 
 // One line of a table.
 struct Row {

@@ -6,12 +6,11 @@
 
 #include "tools/cluster_file.h"
 #include "tools/device_library.h"
+#include "tools/units.h"
 
 namespace shoal {
 
 namespace {
-
-constexpr double kGiga = 1e9;
 
 std::string Number(double value) { return fmt::format("{:.12g}", value); }
 
@@ -33,7 +32,7 @@ char32_t NextCharacter(const std::string& text, size_t& at) {
 
 // TOML's basic string, in ASCII. Names that were read have no control characters; others become
 // spaces.
-std::string Quoted(const std::string& text) {
+std::string TomlQuoted(const std::string& text) {
   std::string quoted = "\"";
   for (size_t at = 0; at < text.size();) {
     const char32_t character = NextCharacter(text, at);
@@ -62,14 +61,14 @@ std::string SpeedText(const TypeSpeed& speed) {
     tokens.push_back(std::to_string(batch.tokens));
     rates.push_back(Number(batch.bytes_per_s / kGiga));
   }
-  return fmt::format("  {{ type = {}, tokens = {}, gb_per_s = {} }},\n", Quoted(speed.type),
+  return fmt::format("  {{ type = {}, tokens = {}, gb_per_s = {} }},\n", TomlQuoted(speed.type),
                      Joined(tokens), Joined(rates));
 }
 
 std::string DeviceText(const DeviceProfile& device) {
-  std::string out = fmt::format("\n[[device]]\nname = {}\n", Quoted(device.name));
-  if (!device.hardware.empty()) out += fmt::format("hardware = {}\n", Quoted(device.hardware));
-  if (!device.source.empty()) out += fmt::format("source = {}\n", Quoted(device.source));
+  std::string out = fmt::format("\n[[device]]\nname = {}\n", TomlQuoted(device.name));
+  if (!device.hardware.empty()) out += fmt::format("hardware = {}\n", TomlQuoted(device.hardware));
+  if (!device.source.empty()) out += fmt::format("source = {}\n", TomlQuoted(device.source));
   out += fmt::format("memory_gib = {}\n", static_cast<double>(device.memory_bytes) / kGib);
   if (!device.speeds.empty()) {
     out += "speed = [\n";
@@ -132,8 +131,8 @@ std::string LinksText(const Cluster& cluster, const LinkProfile& usual) {
     for (int32_t b = a + 1; b < cluster.endpoint_count(); ++b) {
       const LinkProfile& there = cluster.link(a, b);
       const LinkProfile& back = cluster.link(b, a);
-      const std::string name_a = Quoted(EndpointName(cluster, a));
-      const std::string name_b = Quoted(EndpointName(cluster, b));
+      const std::string name_a = TomlQuoted(EndpointName(cluster, a));
+      const std::string name_b = TomlQuoted(EndpointName(cluster, b));
       if (there == back || (!there.usable && !back.usable)) {
         if (there == usual) continue;
         out += fmt::format("\n[[link]]\nbetween = [{}, {}]\n{}", name_a, name_b, LinkText(there));
@@ -150,7 +149,7 @@ std::string LinksText(const Cluster& cluster, const LinkProfile& usual) {
 
 std::string WriteCluster(const Cluster& cluster, const std::string& title) {
   std::string out;
-  if (!title.empty()) out += fmt::format("title = {}\n", Quoted(title));
+  if (!title.empty()) out += fmt::format("title = {}\n", TomlQuoted(title));
   const LinkProfile usual = MostFrequent(cluster);
   out += fmt::format(
       "network = \"usual\"\n\n[networks.usual]\nlatency_ms = {}\nlatency_p95_ms = {}\n"

@@ -21,7 +21,7 @@ namespace {
 
 enum class Format { kText, kMarkdown, kCsv, kJson };
 
-struct Options {
+struct BenchOptions {
   BenchPlan plan;
   Format format = Format::kText;
   std::string plot;
@@ -44,7 +44,7 @@ Status WritePlot(const BenchReport& report, const std::string& path) {
   return OkStatus();
 }
 
-Status Run(const Options& options) {
+Status RunBench(const BenchOptions& options) {
   BlockTerminationSignals();
   const SignalListener interrupted([](int number) { std::_Exit(128 + number); });
   RETURN_IF_ERROR(InitLogging("shoal", options.plan.session.log_level));
@@ -60,7 +60,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 void AddBenchCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchOptions>();
   BenchPlan& plan = options->plan;
   plan.threads = {0};
   plan.prompt_tokens = {512};
@@ -97,7 +97,7 @@ void AddBenchCommand(CLI::App& app, int& exit_code) {
       "--json", [options] { options->format = Format::kJson; }, "The same as --format json");
   command->add_option("--plot", options->plot, "Also draw the results into this SVG file");
   command->callback([options, &exit_code] {
-    const Status done = Run(*options);
+    const Status done = RunBench(*options);
     if (!done.ok()) exit_code = Fail("bench", done.error());
   });
 }

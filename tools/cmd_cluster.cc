@@ -20,12 +20,12 @@ namespace shoal {
 
 namespace {
 
-struct Options {
+struct ClusterOptions {
   LiveOptions live;
   std::string output;
 };
 
-Status Export(const Options& options) {
+Status Export(const ClusterOptions& options) {
   RETURN_IF_ERROR(InitLogging("shoal", "warn"));
   ASSIGN_OR_RETURN(const Cluster cluster, MeasureLive(options.live));
   const std::string text =
@@ -43,7 +43,7 @@ Status Export(const Options& options) {
 }  // namespace
 
 void AddClusterCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ClusterOptions>();
   CLI::App* cluster = app.add_subcommand("cluster", "Describe a cluster of running nodes");
   cluster->require_subcommand(1);
   CLI::App* command = cluster->add_subcommand(

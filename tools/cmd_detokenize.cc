@@ -18,7 +18,7 @@ namespace shoal {
 
 namespace {
 
-struct Options {
+struct DetokenizeOptions {
   std::string model;
   bool json_lines = false;
 };
@@ -44,7 +44,7 @@ Result<std::vector<int32_t>> IdsOf(const nlohmann::json& line, int32_t vocab_siz
   return ids;
 }
 
-Status Run(const Options& options) {
+Status RunDetokenize(const DetokenizeOptions& options) {
   ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(options.model));
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, Tokenizer::Load(file));
   return TransformJsonLines(
@@ -57,7 +57,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 void AddDetokenizeCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();  // second owner: the callback
+  auto options = std::make_shared<DetokenizeOptions>();  // second owner: the callback
   CLI::App* command = app.add_subcommand("detokenize", "Turn token ids on stdin into text");
   AddModelOption(*command, "MODEL", options->model, "GGUF file; one with only a vocabulary will do")
       ->required();
@@ -66,7 +66,7 @@ void AddDetokenizeCommand(CLI::App& app, int& exit_code) {
                  "Each input line is a JSON array of ids, each output line a JSON string")
       ->required();
   command->callback([options, &exit_code] {
-    const Status status = Run(*options);
+    const Status status = RunDetokenize(*options);
     if (!status.ok()) std::cerr << "shoal detokenize: " << status.error().message << '\n';
     exit_code = status.ok() ? 0 : 1;
   });

@@ -18,7 +18,7 @@ namespace shoal {
 
 namespace {
 
-struct Options {
+struct DoctorOptions {
   std::vector<std::string> nodes;
   std::vector<std::string> servers;
   std::string state;
@@ -34,7 +34,7 @@ const char* LevelName(DoctorLevel level) {
   return "";
 }
 
-void PrintJson(const std::vector<DoctorFinding>& findings, bool ok) {
+void PrintFindingsJson(const std::vector<DoctorFinding>& findings, bool ok) {
   nlohmann::ordered_json checks = nlohmann::ordered_json::array();
   for (const DoctorFinding& finding : findings) {
     checks.push_back({{"check", finding.check},
@@ -54,7 +54,7 @@ void PrintLines(const std::vector<DoctorFinding>& findings) {
 }
 
 // Whether there is no problem.
-Result<bool> Examine(const Options& options) {
+Result<bool> Examine(const DoctorOptions& options) {
   DoctorQuestion question;
   for (const auto* texts : {&options.nodes, &options.servers}) {
     for (const std::string& text : *texts) {
@@ -72,7 +72,7 @@ Result<bool> Examine(const Options& options) {
     return finding.level == DoctorLevel::kProblem;
   });
   if (options.json) {
-    PrintJson(findings, ok);
+    PrintFindingsJson(findings, ok);
   } else {
     PrintLines(findings);
   }
@@ -82,7 +82,7 @@ Result<bool> Examine(const Options& options) {
 }  // namespace
 
 void AddDoctorCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DoctorOptions>();
   CLI::App* command =
       app.add_subcommand("doctor", "Find what goes wrong on this device and its network");
   command->add_option("--node", options->nodes, "HOST:PORT of a node to dial; may be repeated");

@@ -25,7 +25,7 @@ namespace {
 
 constexpr size_t kMaxShownElements = 16;  // of an array, in JSON
 
-struct Options {
+struct InspectOptions {
   std::string model;
   bool json = false;
   bool tensors = false;
@@ -95,7 +95,7 @@ Sha256Digest ManifestHash(const GgufFile& file) {
   return manifest.hash;
 }
 
-void PrintJson(const GgufFile& file, const Options& options) {
+void PrintModelJson(const GgufFile& file, const InspectOptions& options) {
   nlohmann::json metadata = nlohmann::json::object();
   for (const auto& [key, value] : file.metadata()) metadata[key] = ToJson(value);
   nlohmann::json tensors = nlohmann::json::array();
@@ -187,7 +187,7 @@ std::string ShowTypes(const GgufFile& file) {
   return shown;
 }
 
-void PrintTable(const GgufFile& file, const Options& options) {
+void PrintTable(const GgufFile& file, const InspectOptions& options) {
   const std::string architecture = Show(file, "general.architecture");
   const std::string prefix = architecture + ".";
   const auto row = [](std::string_view name, const std::string& value) {
@@ -218,10 +218,10 @@ void PrintTable(const GgufFile& file, const Options& options) {
   }
 }
 
-Status Run(const Options& options) {
+Status RunInspect(const InspectOptions& options) {
   ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(options.model));
   if (options.json) {
-    PrintJson(file, options);
+    PrintModelJson(file, options);
   } else {
     PrintTable(file, options);
   }
@@ -233,7 +233,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 void AddInspectCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();  // second owner: the callback
+  auto options = std::make_shared<InspectOptions>();  // second owner: the callback
   CLI::App* command = app.add_subcommand("inspect", "Show what a model file holds");
   AddModelOption(*command, "MODEL", options->model,
                  "GGUF file, or any part of one in several parts")
@@ -243,7 +243,7 @@ void AddInspectCommand(CLI::App& app, int& exit_code) {
   command->add_flag("--hash", options->hash,
                     "Also the model's identity, the hash of its manifest: reads the whole file");
   command->callback([options, &exit_code] {
-    const Status status = Run(*options);
+    const Status status = RunInspect(*options);
     if (!status.ok()) std::cerr << "shoal inspect: " << status.error().message << '\n';
     exit_code = status.ok() ? 0 : 1;
   });

@@ -23,7 +23,7 @@ namespace shoal {
 
 namespace {
 
-struct Options {
+struct KeysOptions {
   std::string state;
   std::string name;
   bool json = false;
@@ -34,7 +34,7 @@ auto Find(std::vector<ApiKey>& keys, const std::string& name) {
                       [&](const ApiKey& key) { return key.name == name; });
 }
 
-Status AddKey(const Options& options) {
+Status AddKey(const KeysOptions& options) {
   RETURN_IF_ERROR(CheckApiKeyName(options.name));
   ASSIGN_OR_RETURN(const std::string folder, StateFolder(options.state));
   ASSIGN_OR_RETURN(std::vector<ApiKey> keys, LoadApiKeys(ApiKeyPath(folder)));
@@ -59,7 +59,7 @@ Status AddKey(const Options& options) {
   return OkStatus();
 }
 
-Status ListKeys(const Options& options) {
+Status ListKeys(const KeysOptions& options) {
   ASSIGN_OR_RETURN(const std::string folder, StateFolder(options.state));
   ASSIGN_OR_RETURN(const std::vector<ApiKey> keys, LoadApiKeys(ApiKeyPath(folder)));
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
@@ -73,7 +73,7 @@ Status ListKeys(const Options& options) {
   return OkStatus();
 }
 
-Status RemoveKey(const Options& options) {
+Status RemoveKey(const KeysOptions& options) {
   ASSIGN_OR_RETURN(const std::string folder, StateFolder(options.state));
   ASSIGN_OR_RETURN(std::vector<ApiKey> keys, LoadApiKeys(ApiKeyPath(folder)));
   const auto found = Find(keys, options.name);
@@ -85,10 +85,10 @@ Status RemoveKey(const Options& options) {
 }  // namespace
 
 void AddKeysCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<KeysOptions>();
   CLI::App* keys = app.add_subcommand("keys", "Keys for clients of the HTTP server");
   keys->require_subcommand(1);
-  const auto add = [&](const char* name, const char* what, Status (*act)(const Options&)) {
+  const auto add = [&](const char* name, const char* what, Status (*act)(const KeysOptions&)) {
     CLI::App* command = keys->add_subcommand(name, what);
     command->add_option("--state", options->state,
                         "State folder (default: see shoal serve --help)");

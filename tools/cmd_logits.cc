@@ -29,7 +29,7 @@ namespace {
 
 constexpr int32_t kTopWithoutOption = 10;
 
-struct Options {
+struct LogitsOptions {
   SessionOptions session;
   std::vector<int32_t> tokens;
   int32_t top = -1;  // -1: all logits, and the first kTopWithoutOption as "top"
@@ -77,7 +77,7 @@ std::string FormatPosition(const std::vector<float>& logits, int32_t top) {
 }
 
 // Greedy tokens behind the prompt, up to and with the first that ends a generation.
-Result<std::vector<int32_t>> Greedy(ModelSession& session, const Options& options) {
+Result<std::vector<int32_t>> Greedy(ModelSession& session, const LogitsOptions& options) {
   GenerationRequest request;
   request.prompt = options.tokens;
   request.max_tokens = options.greedy;
@@ -94,7 +94,7 @@ Result<std::vector<int32_t>> Greedy(ModelSession& session, const Options& option
   return tokens;
 }
 
-Status Run(const Options& options) {
+Status RunLogits(const LogitsOptions& options) {
   BlockTerminationSignals();
   const SignalListener interrupted([](int number) { std::_Exit(128 + number); });
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
@@ -126,7 +126,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 void AddLogitsCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogitsOptions>();
   // Other implementations' reference logits are computed with an f32 cache.
   options->session.kv_type = TensorType::kF32;
   CLI::App* command = app.add_subcommand("logits", "Print the logits of given tokens as JSON");
@@ -141,7 +141,7 @@ void AddLogitsCommand(CLI::App& app, int& exit_code) {
   command->add_option("--greedy", options->greedy, "Also continue greedily by N tokens")
       ->check(CLI::Range(0, StepLimits::kMaxContextTokens));
   command->callback([options, &exit_code] {
-    const Status done = Run(*options);
+    const Status done = RunLogits(*options);
     if (!done.ok()) exit_code = Fail("logits", done.error());
   });
 }

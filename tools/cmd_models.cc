@@ -15,12 +15,12 @@ namespace shoal {
 
 namespace {
 
-struct Options {
+struct ModelsOptions {
   bool json = false;
   std::string name;
 };
 
-Status List(const Options& options) {
+Status ListModels(const ModelsOptions& options) {
   ASSIGN_OR_RETURN(const ModelLibrary library, ModelLibrary::Open());
   nlohmann::json rows = nlohmann::json::array();
   for (const LibraryModel& model : library.List()) {
@@ -41,7 +41,7 @@ Status List(const Options& options) {
   return OkStatus();
 }
 
-Status Remove(const Options& options) {
+Status Remove(const ModelsOptions& options) {
   ASSIGN_OR_RETURN(const ModelLibrary library, ModelLibrary::Open());
   ASSIGN_OR_RETURN(const LibraryModel model, library.Find(options.name));
   std::error_code failed;
@@ -55,7 +55,7 @@ Status Remove(const Options& options) {
 }  // namespace
 
 void AddModelsCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ModelsOptions>();
   CLI::App* command = app.add_subcommand("models", "List or remove models that were pulled");
   command->require_subcommand(1);
   const auto run = [&exit_code](const Status& status) {
@@ -63,7 +63,7 @@ void AddModelsCommand(CLI::App& app, int& exit_code) {
   };
   CLI::App* list = command->add_subcommand("list", "Models here, and those that can be pulled");
   list->add_flag("--json", options->json, "As JSON");
-  list->callback([options, run] { run(List(*options)); });
+  list->callback([options, run] { run(ListModels(*options)); });
   CLI::App* remove = command->add_subcommand("remove", "Delete a model's file");
   remove->add_option("NAME", options->name, "As 'shoal models list' shows it")->required();
   remove->callback([options, run] { run(Remove(*options)); });

@@ -30,14 +30,13 @@
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
 #include "tools/tunnel_ends.h"
+#include "tools/units.h"
 
 namespace shoal {
 
 namespace {
 
-constexpr int64_t kBytesPerSInMbit = 125'000;
-
-struct Options {
+struct NodeCommandOptions {
   std::string listen = "0.0.0.0:7701";
   std::string dial;
   std::string join;
@@ -53,7 +52,7 @@ struct Options {
 };
 
 // The node's membership while it runs. The end of it, if the mesh ends it, ends the process.
-struct Membership {
+struct MeshStay {
   std::string machine = MachineMark();
   std::optional<FileLock> lock;  // one process for each identity
   std::string folder;
@@ -75,7 +74,7 @@ std::string HostName() {
 
 // A code that was used before is no error on a device that it let in: services start with the same
 // command line every time.
-Status Join(Options& options, Membership& membership) {
+Status Join(NodeCommandOptions& options, MeshStay& membership) {
   std::string text = options.join;
   if (text == "-" && !std::getline(std::cin, text)) {
     return InvalidArgument("--join -: there is no pairing code on stdin");
@@ -95,7 +94,7 @@ Status Join(Options& options, Membership& membership) {
 }
 
 // Reads who this node is, after it has joined if it was told to.
-Status EnterMesh(Options& options, Membership& membership) {
+Status EnterMesh(NodeCommandOptions& options, MeshStay& membership) {
   ASSIGN_OR_RETURN(const std::string state, StateFolder(options.state));
   membership.folder = state + "/node";
   std::error_code failed;
@@ -118,12 +117,12 @@ Status EnterMesh(Options& options, Membership& membership) {
 }
 
 // Where the mesh reaches this node.
-std::string MemberAddress(const Options& options, const NodeServer& server) {
+std::string MemberAddress(const NodeCommandOptions& options, const NodeServer& server) {
   if (options.dial.empty()) return server.address().ToString();
   return Address{{}, {}, 0, options.node.credentials->self().id}.ToString();
 }
 
-void StayInMesh(const Options& options, Membership& membership, NodeServer& server) {
+void StayInMesh(const NodeCommandOptions& options, MeshStay& membership, NodeServer& server) {
   MemberOptions member = {membership.coordinator, membership.folder, membership.machine,
                           MemberAddress(options, server), server.service().instance()};
   membership.member = std::make_unique<MeshMember>(
@@ -137,7 +136,7 @@ void StayInMesh(const Options& options, Membership& membership, NodeServer& serv
       });
 }
 
-Status Serve(Options& options) {
+Status ServeNode(NodeCommandOptions& options) {
   BlockTerminationSignals();
   std::optional<RuntimeFolder> folder;
   if (!options.dial.empty()) {
@@ -167,7 +166,7 @@ Status Serve(Options& options) {
   }
   options.node.store_quota_bytes = options.store_quota_gib << 30;
   options.node.max_upload_bytes_per_s = options.max_upload_mbit * kBytesPerSInMbit;
-  Membership membership;
+  MeshStay membership;
   const bool is_member = !options.node.listen.is_unix() || folder;
   if (is_member) RETURN_IF_ERROR(EnterMesh(options, membership));
   if (options.node.name.empty()) options.node.name = options.listen;
@@ -216,7 +215,7 @@ Status Serve(Options& options) {
 }  // namespace
 
 void AddNodeCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<NodeCommandOptions>();
   CLI::App* command = app.add_subcommand("node", "Serve a part of a model to a coordinator");
   auto* listen =
       command->add_option("--listen", options->listen, "HOST:PORT (port 0: any) or unix:/PATH");
@@ -256,7 +255,7 @@ void AddNodeCommand(CLI::App& app, int& exit_code) {
   AddNodePauseCommands(*command, exit_code);
   command->callback([command, options, &exit_code] {
     if (!command->get_subcommands().empty()) return;
-    const Status served = Serve(*options);
+    const Status served = ServeNode(*options);
     if (!served.ok()) exit_code = Fail("node", served.error());
   });
 }

@@ -27,7 +27,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-struct Options {
+struct NodesOptions {
   std::string state;
   std::string listen = kDefaultMeshListen;
   std::string node;
@@ -48,7 +48,7 @@ void PrintLine(const std::string& line) {
   std::fflush(stdout);
 }
 
-Status List(const Options& options) {
+Status ListNodes(const NodesOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, OpenMesh(options.state));
   ASSIGN_OR_RETURN(const Roster roster, mesh->roster().Read());
   if (options.json) {
@@ -68,7 +68,7 @@ Status List(const Options& options) {
   return OkStatus();
 }
 
-Status Revoke(const Options& options) {
+Status Revoke(const NodesOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, OpenMesh(options.state));
   RETURN_IF_ERROR(mesh->roster().Change([&](Roster& roster) -> Status {
     const Result<Member> revoked = roster.Revoke(options.node);
@@ -78,7 +78,7 @@ Status Revoke(const Options& options) {
   return OkStatus();
 }
 
-Status Rename(const Options& options) {
+Status Rename(const NodesOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, OpenMesh(options.state));
   RETURN_IF_ERROR(mesh->roster().Change(
       [&](Roster& roster) { return roster.Rename(options.node, options.name); }));
@@ -86,7 +86,7 @@ Status Rename(const Options& options) {
   return OkStatus();
 }
 
-Status PrintCode(const Options& options, const MeshAuthority& mesh, const Address& listen) {
+Status PrintCode(const NodesOptions& options, const MeshAuthority& mesh, const Address& listen) {
   ASSIGN_OR_RETURN(const std::string code, IssuePairingCode(mesh, ReachableAddresses(listen)));
   PrintLine(options.json
                 ? Json{{"code", code}}.dump()
@@ -96,7 +96,7 @@ Status PrintCode(const Options& options, const MeshAuthority& mesh, const Addres
 }
 
 // Where a server runs, the code is all it takes. Else this process waits for the node itself.
-Status Invite(const Options& options) {
+Status Invite(const NodesOptions& options) {
   BlockTerminationSignals();
   RETURN_IF_ERROR(InitLogging("shoal", "warn"));
   ASSIGN_OR_RETURN(const Address listen, ParseAddress(options.listen));
@@ -126,9 +126,9 @@ Status Invite(const Options& options) {
   return OkStatus();
 }
 
-CLI::App* AddAction(CLI::App& nodes, const std::shared_ptr<Options>& options, int& exit_code,
+CLI::App* AddAction(CLI::App& nodes, const std::shared_ptr<NodesOptions>& options, int& exit_code,
                     const std::string& name, const std::string& help,
-                    Status (*action)(const Options&)) {
+                    Status (*action)(const NodesOptions&)) {
   CLI::App* command = nodes.add_subcommand(name, help);
   command->add_option("--state", options->state, kStateHelp);
   command->callback([options, &exit_code, name, action] {
@@ -141,11 +141,11 @@ CLI::App* AddAction(CLI::App& nodes, const std::shared_ptr<Options>& options, in
 }  // namespace
 
 void AddNodesCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<NodesOptions>();
   CLI::App* nodes =
       app.add_subcommand("nodes", "Let nodes join the mesh, list, rename, revoke them");
   nodes->require_subcommand(1);
-  CLI::App* list = AddAction(*nodes, options, exit_code, "list", "Show the nodes", List);
+  CLI::App* list = AddAction(*nodes, options, exit_code, "list", "Show the nodes", ListNodes);
   list->add_flag("--json", options->json, "As JSON");
   CLI::App* invite = AddAction(*nodes, options, exit_code, "invite",
                                "Print a pairing code, which lets one device join", Invite);

@@ -33,7 +33,7 @@ namespace {
 constexpr int32_t kExplainPlans = 60;    // that an explanation makes: a few seconds
 constexpr int32_t kMaxContext = 131072;  // where the model does not say
 
-struct Options {
+struct PlanOptions {
   std::string model;
   std::string shape;
   std::string cluster;
@@ -58,7 +58,7 @@ struct Options {
   std::string svg;
 };
 
-Result<ClusterFile> LoadCluster(const Options& options) {
+Result<ClusterFile> LoadCluster(const PlanOptions& options) {
   if (!options.live) return ReadClusterFile(options.cluster);
   RETURN_IF_ERROR(InitLogging("shoal", "warn"));
   LiveOptions live;
@@ -76,7 +76,8 @@ struct Model {
   ModelShape shape;
   int32_t max_context = kMaxContext;
 };
-Result<Model> LoadModel(const Options& options, const ClusterFile& cluster, TensorType kv_type) {
+Result<Model> LoadModel(const PlanOptions& options, const ClusterFile& cluster,
+                        TensorType kv_type) {
   Model model;
   if (!options.model.empty()) {
     ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(options.model));
@@ -102,7 +103,7 @@ Result<int32_t> DeviceNamed(const Cluster& cluster, const std::string& name) {
   return InvalidArgument("there is no device " + name + "; there are " + names);
 }
 
-Result<Constraints> ReadConstraints(const Options& options, const Cluster& cluster) {
+Result<Constraints> ReadConstraints(const PlanOptions& options, const Cluster& cluster) {
   Constraints constraints;
   const std::string& first = options.both_ends.empty() ? options.first : options.both_ends;
   const std::string& last = options.both_ends.empty() ? options.last : options.both_ends;
@@ -124,7 +125,7 @@ Result<Constraints> ReadConstraints(const Options& options, const Cluster& clust
   return constraints;
 }
 
-Objective ReadObjective(const Options& options) {
+Objective ReadObjective(const PlanOptions& options) {
   if (!options.weights.empty()) {
     return {options.weights[0], options.weights[1], options.weights[2]};
   }
@@ -133,7 +134,7 @@ Objective ReadObjective(const Options& options) {
   return Objective::Latency();
 }
 
-Result<std::vector<std::unique_ptr<Strategy>>> ReadStrategies(const Options& options) {
+Result<std::vector<std::unique_ptr<Strategy>>> ReadStrategies(const PlanOptions& options) {
   if (options.strategy == "all") return AllStrategies();
   std::vector<std::unique_ptr<Strategy>> strategies;
   if (options.strategy.starts_with(kExecPrefix)) {
@@ -149,7 +150,7 @@ Result<std::vector<std::unique_ptr<Strategy>>> ReadStrategies(const Options& opt
 }
 
 // A problem with a plan for it, and the KV type that it was made with.
-struct Answer {
+struct PlanAnswer {
   PlanProblem problem;
   std::string kv_type;
   std::vector<StrategyAnswer> answers;
@@ -161,7 +162,7 @@ struct Answer {
 };
 
 void Ask(const std::vector<std::unique_ptr<Strategy>>& strategies, int64_t context,
-         Answer& answer) {
+         PlanAnswer& answer) {
   answer.problem.workload.kv_tokens = context * answer.problem.workload.sessions;
   answer.answers.clear();
   for (const std::unique_ptr<Strategy>& strategy : strategies) {
@@ -171,7 +172,7 @@ void Ask(const std::vector<std::unique_ptr<Strategy>>& strategies, int64_t conte
 
 // The largest context that any of the strategies has a plan for.
 void AskForLargestContext(const std::vector<std::unique_ptr<Strategy>>& strategies,
-                          int32_t max_context, Answer& answer) {
+                          int32_t max_context, PlanAnswer& answer) {
   const int64_t sessions = answer.problem.workload.sessions;
   int64_t context = 1;
   for (const std::unique_ptr<Strategy>& strategy : strategies) {
@@ -182,12 +183,12 @@ void AskForLargestContext(const std::vector<std::unique_ptr<Strategy>>& strategi
   Ask(strategies, context, answer);
 }
 
-Result<Answer> AnswerWith(const Options& options, const ClusterFile& cluster,
-                          const std::vector<std::unique_ptr<Strategy>>& strategies,
-                          const std::string& kv_type) {
+Result<PlanAnswer> AnswerWith(const PlanOptions& options, const ClusterFile& cluster,
+                              const std::vector<std::unique_ptr<Strategy>>& strategies,
+                              const std::string& kv_type) {
   const TensorType type = kv_type == "q8_0" ? TensorType::kQ8_0 : TensorType::kF16;
   ASSIGN_OR_RETURN(Model model, LoadModel(options, cluster, type));
-  Answer answer;
+  PlanAnswer answer;
   answer.kv_type = kv_type;
   answer.problem.model = std::move(model.shape);
   answer.problem.cluster = cluster.cluster;
@@ -204,18 +205,18 @@ Result<Answer> AnswerWith(const Options& options, const ClusterFile& cluster,
 }
 
 // With `auto`, f16 unless only q8_0 has a plan, or one for a longer context.
-Result<Answer> AnswerFor(const Options& options, const ClusterFile& cluster,
-                         const std::vector<std::unique_ptr<Strategy>>& strategies) {
+Result<PlanAnswer> AnswerFor(const PlanOptions& options, const ClusterFile& cluster,
+                             const std::vector<std::unique_ptr<Strategy>>& strategies) {
   if (options.kv_type != "auto") return AnswerWith(options, cluster, strategies, options.kv_type);
-  ASSIGN_OR_RETURN(Answer exact, AnswerWith(options, cluster, strategies, "f16"));
+  ASSIGN_OR_RETURN(PlanAnswer exact, AnswerWith(options, cluster, strategies, "f16"));
   if (exact.any() && options.context != "max") return exact;
-  ASSIGN_OR_RETURN(Answer smaller, AnswerWith(options, cluster, strategies, "q8_0"));
+  ASSIGN_OR_RETURN(PlanAnswer smaller, AnswerWith(options, cluster, strategies, "q8_0"));
   const bool longer =
       smaller.problem.workload.kv_tokens > exact.problem.workload.kv_tokens || !exact.any();
   return smaller.any() && longer ? smaller : exact;
 }
 
-void PrintJson(const Answer& answer, bool all) {
+void PrintPlansJson(const PlanAnswer& answer, bool all) {
   nlohmann::json plans = nlohmann::json::array();
   nlohmann::json failed = nlohmann::json::array();
   for (const StrategyAnswer& each : answer.answers) {
@@ -237,10 +238,10 @@ Status WriteSvg(const std::string& path, const std::string& svg) {
   return file ? OkStatus() : Status(InvalidArgument(path + ": cannot be written"));
 }
 
-Status Run(const Options& options) {
+Status RunPlan(const PlanOptions& options) {
   ASSIGN_OR_RETURN(const ClusterFile cluster, LoadCluster(options));
   ASSIGN_OR_RETURN(const auto strategies, ReadStrategies(options));
-  ASSIGN_OR_RETURN(const Answer answer, AnswerFor(options, cluster, strategies));
+  ASSIGN_OR_RETURN(const PlanAnswer answer, AnswerFor(options, cluster, strategies));
   const bool all = options.strategy == "all";
   if (!answer.any() && !all) return answer.answers.front().plan.error();
   const std::string model = !options.model.empty()   ? options.model
@@ -249,7 +250,7 @@ Status Run(const Options& options) {
   const PlanHeading heading{model, cluster.title.empty() ? options.cluster : cluster.title,
                             answer.kv_type};
   if (options.json) {
-    PrintJson(answer, all);
+    PrintPlansJson(answer, all);
   } else if (all) {
     std::fputs(ComparisonText(heading, answer.problem, answer.answers).c_str(), stdout);
   } else {
@@ -282,7 +283,7 @@ std::string ShapeHelp() {
   return help;
 }
 
-void AddWorkloadOptions(CLI::App& command, Options& options) {
+void AddWorkloadOptions(CLI::App& command, PlanOptions& options) {
   const auto tokens = CLI::Range(1, 1 << 20);
   command
       .add_option("-c,--context", options.context,
@@ -307,7 +308,7 @@ void AddWorkloadOptions(CLI::App& command, Options& options) {
       ->check(CLI::IsMember({"f16", "q8_0", "auto"}));
 }
 
-void AddConstraintOptions(CLI::App& command, Options& options) {
+void AddConstraintOptions(CLI::App& command, PlanOptions& options) {
   command.add_option("--pin-first", options.first, "Device that holds the first layers");
   command.add_option("--pin-last", options.last, "Device that holds the last layers");
   command
@@ -323,7 +324,7 @@ void AddConstraintOptions(CLI::App& command, Options& options) {
 }  // namespace
 
 void AddPlanCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();  // second owner: the callback
+  auto options = std::make_shared<PlanOptions>();  // second owner: the callback
   CLI::App* command = app.add_subcommand(
       "plan", "Say which device of a cluster should hold which layers, and what that costs");
   AddModelOption(*command, "MODEL", options->model,
@@ -362,7 +363,7 @@ void AddPlanCommand(CLI::App& app, int& exit_code) {
       exit_code = Fail("plan", InvalidArgument("name a --cluster file, or --live and its nodes"));
       return;
     }
-    const Status done = Run(*options);
+    const Status done = RunPlan(*options);
     if (!done.ok()) exit_code = Fail("plan", done.error());
   });
 }

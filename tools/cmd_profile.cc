@@ -21,22 +21,22 @@
 #include "tools/signals.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
+#include "tools/units.h"
 
 namespace shoal {
 
 namespace {
 
-constexpr double kGiga = 1e9;
 constexpr double kMicro = 1e-6;
 
-struct Options {
+struct ProfileOptions {
   std::string model;
   int threads = 0;
   bool json = false;
   bool refresh = false;
 };
 
-Result<ProfileOrder> OrderOf(const Options& options) {
+Result<ProfileOrder> OrderOf(const ProfileOptions& options) {
   ProfileOrder order;
   order.refresh = options.refresh;
   order.types = CommonTypes();
@@ -78,7 +78,7 @@ std::string CoresText(const v1::ProfileMessage& profile) {
   return text;
 }
 
-std::string Table(const v1::ProfileMessage& profile) {
+std::string ProfileTable(const v1::ProfileMessage& profile) {
   std::string text = fmt::format(
       "{}\n  cores {}, {} threads, {}, {:.1f} GiB of memory to use\n", profile.hardware(),
       CoresText(profile), profile.threads(), profile.isa(),
@@ -103,7 +103,7 @@ std::string Table(const v1::ProfileMessage& profile) {
   return text;
 }
 
-Status Run(const Options& options) {
+Status RunProfile(const ProfileOptions& options) {
   RETURN_IF_ERROR(InitLogging("shoal", "warn"));
   ASSIGN_OR_RETURN(const kernels::KernelTable* kernels, ChooseKernels(false));
   ASSIGN_OR_RETURN(const ProfileOrder order, OrderOf(options));
@@ -128,7 +128,7 @@ Status Run(const Options& options) {
     line.Clear();
   }
   AddPresentState(AvailableMemoryBytes(), *profile);
-  std::string text = Table(*profile);
+  std::string text = ProfileTable(*profile);
   if (options.json) {
     text.clear();
     google::protobuf::util::JsonPrintOptions print;
@@ -146,7 +146,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 void AddProfileCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ProfileOptions>();
   CLI::App* command = app.add_subcommand(
       "profile", "Measure this device: speed by tensor type and batch, memory, disk");
   AddModelOption(*command, "MODEL", options->model,
@@ -156,7 +156,7 @@ void AddProfileCommand(CLI::App& app, int& exit_code) {
   command->add_flag("--refresh", options->refresh,
                     "Measure even if a measurement of the last 30 days is remembered");
   command->callback([options, &exit_code] {
-    const Status done = Run(*options);
+    const Status done = RunProfile(*options);
     if (!done.ok()) exit_code = Fail("profile", done.error());
   });
 }

@@ -30,7 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct PullOptions {
   std::string model;
   std::string name;
   std::string sha256;
@@ -137,7 +137,7 @@ std::string FileNameOf(std::string text) {
   return text.substr(text.rfind('/') + 1);
 }
 
-Result<Order> MakeOrder(const Options& options, const ModelLibrary& library) {
+Result<Order> MakeOrder(const PullOptions& options, const ModelLibrary& library) {
   Order order;
   std::string file;
   if (const CatalogueModel* known = library.Known(options.model)) {
@@ -184,7 +184,7 @@ Status Get(const Order& order, const std::string& ca_file, const std::atomic<boo
       stop);
 }
 
-Status Pull(const Options& options) {
+Status Pull(const PullOptions& options) {
   BlockTerminationSignals();
   std::atomic<bool> stop = false;
   const SignalListener interrupted([&stop](int) { stop = true; });
@@ -209,7 +209,7 @@ Status Pull(const Options& options) {
 }  // namespace
 
 void AddPullCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PullOptions>();
   CLI::App* command = app.add_subcommand("pull", "Get a model by name, from a URL or from a file");
   command
       ->add_option("MODEL", options->model,

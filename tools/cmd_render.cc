@@ -17,7 +17,7 @@ namespace shoal {
 
 namespace {
 
-struct Options {
+struct RenderOptions {
   std::string template_path;
   std::string date;
   bool json_lines = false;
@@ -44,7 +44,7 @@ CivilDate LocalToday() {
   return {local.tm_year + 1900, local.tm_mon + 1, local.tm_mday};
 }
 
-Status Run(const Options& options) {
+Status RunRender(const RenderOptions& options) {
   std::ifstream file(options.template_path, std::ios::binary);
   if (!file) return NotFound("cannot read " + options.template_path);
   const std::string source{std::istreambuf_iterator<char>(file), {}};
@@ -72,7 +72,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 void AddRenderCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();  // second owner: the callback
+  auto options = std::make_shared<RenderOptions>();  // second owner: the callback
   CLI::App* command = app.add_subcommand("render", "Render a chat template");
   command->add_option("--template", options->template_path, "File with the Jinja2 template")
       ->required();
@@ -84,7 +84,7 @@ void AddRenderCommand(CLI::App& app, int& exit_code) {
   command->add_option("--date", options->date,
                       "What strftime_now takes for today, as YYYY-MM-DD (default: the local date)");
   command->callback([options, &exit_code] {
-    const Status status = Run(*options);
+    const Status status = RunRender(*options);
     if (!status.ok()) std::cerr << "shoal render: " << status.error().message << '\n';
     exit_code = status.ok() ? 0 : 1;
   });

@@ -26,16 +26,17 @@
 #include "tools/signals.h"
 #include "tools/terminal.h"
 #include "tools/threads_option.h"
+#include "tools/units.h"
 
 namespace shoal {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr int kInterrupted = 130;
 
-struct Options {
+struct RunOptions {
   SessionOptions session;
   std::string prompt;
   std::string system;
@@ -108,12 +109,6 @@ CivilDate Today() {
   return {local.tm_year + kTmYearZero, local.tm_mon + 1, local.tm_mday};
 }
 
-double PerSecond(int64_t count, int64_t ns) {
-  return ns > 0
-             ? static_cast<double>(count) * static_cast<double>(kNsPerS) / static_cast<double>(ns)
-             : 0;
-}
-
 struct Answer {
   std::string text;
   Ending ending;
@@ -124,7 +119,7 @@ constexpr int32_t kAnswerRoom = 256;
 
 class Conversation {
  public:
-  Conversation(ModelSession& session, const TextModel& text, const Options& options)
+  Conversation(ModelSession& session, const TextModel& text, const RunOptions& options)
       : session_(session), text_(text), options_(options), interrupter_(session.engine()) {
     if (!options.system.empty()) Add("system", options.system);
   }
@@ -194,8 +189,8 @@ class Conversation {
 
   ModelSession& session_;
   const TextModel& text_;
-  const Options& options_;
-  Json messages_ = Json::array();
+  const RunOptions& options_;
+  OrderedJson messages_ = OrderedJson::array();
   Interrupter interrupter_;
 };
 
@@ -234,9 +229,9 @@ void PrintStats(const GenerationStats& stats, bool stages) {
   }
 }
 
-void PrintJson(const Answer& answer) {
+void PrintAnswerJson(const Answer& answer) {
   const GenerationStats& stats = answer.ending.stats;
-  Json out;
+  OrderedJson out;
   out["text"] = answer.text;
   out["finish_reason"] = ReasonName(answer.ending.reason);
   if (answer.ending.error) out["error"] = answer.ending.error->message;
@@ -245,14 +240,14 @@ void PrintJson(const Answer& answer) {
   out["prefill_tokens_per_s"] = PerSecond(stats.prompt_tokens, stats.prefill_ns);
   out["decode_tokens_per_s"] = PerSecond(std::max(0, stats.answer_tokens - 1), stats.decode_ns);
   out["stage_compute_ns"] = stats.stage_compute_ns;
-  std::printf("%s\n", out.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  std::printf("%s\n", out.dump(-1, ' ', false, OrderedJson::error_handler_t::replace).c_str());
 }
 
 // One prompt: the exit code.
-Result<int> AnswerOnce(Conversation& conversation, const Options& options) {
+Result<int> AnswerOnce(Conversation& conversation, const RunOptions& options) {
   ASSIGN_OR_RETURN(const Answer answer, conversation.Ask(options.prompt));
   if (options.json) {
-    PrintJson(answer);
+    PrintAnswerJson(answer);
   } else {
     EndLine();
     PrintStats(answer.ending.stats, options.stages);
@@ -261,7 +256,7 @@ Result<int> AnswerOnce(Conversation& conversation, const Options& options) {
   return answer.ending.reason == FinishReason::kCancelled ? kInterrupted : 0;
 }
 
-bool ReadLine(std::string& line) {
+bool ReadPrompt(std::string& line) {
   line.clear();
   for (int c = std::getchar(); c != EOF; c = std::getchar()) {
     if (c == '\n') return true;
@@ -270,13 +265,13 @@ bool ReadLine(std::string& line) {
   return !line.empty();
 }
 
-Result<int> Chat(Conversation& conversation, const Options& options) {
+Result<int> Chat(Conversation& conversation, const RunOptions& options) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   if (terminal) std::fputs("Type a message; Ctrl-C ends an answer, Ctrl-D the chat.\n", stderr);
   std::string line;
   while (true) {
     if (terminal) std::fputs("> ", stderr);
-    if (!ReadLine(line)) return 0;
+    if (!ReadPrompt(line)) return 0;
     if (line.empty()) continue;
     const Result<Answer> answer = conversation.Ask(line);
     if (!answer.ok()) {
@@ -293,7 +288,7 @@ Result<int> Chat(Conversation& conversation, const Options& options) {
   }
 }
 
-Result<int> Run(Options& options) {
+Result<int> RunRun(RunOptions& options) {
   BlockTerminationSignals();
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
   std::random_device random;
@@ -314,7 +309,7 @@ Result<int> Run(Options& options) {
   return options.prompt.empty() ? Chat(conversation, options) : AnswerOnce(conversation, options);
 }
 
-void AddSamplingOptions(CLI::App& command, Options& options) {
+void AddSamplingOptions(CLI::App& command, RunOptions& options) {
   SamplingParams& sampling = options.sampling;
   sampling.temperature = 0.7F;
   sampling.top_p = 0.95F;
@@ -341,7 +336,7 @@ void AddSamplingOptions(CLI::App& command, Options& options) {
 }  // namespace
 
 void AddRunCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   CLI::App* command = app.add_subcommand("run", "Answer a prompt, or chat without one");
   AddSessionOptions(*command, options->session);
   AddThreadsOption(*command, options->session.threads);
@@ -366,7 +361,7 @@ void AddRunCommand(CLI::App& app, int& exit_code) {
       exit_code = Fail("run", InvalidArgument("--json needs a PROMPT"));
       return;
     }
-    const Result<int> code = Run(*options);
+    const Result<int> code = RunRun(*options);
     exit_code = code.ok() ? *code : Fail("run", code.error());
   });
 }

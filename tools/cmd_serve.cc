@@ -20,6 +20,7 @@
 #include "coordinator/service/mesh_state.h"
 #include "coordinator/text_model.h"
 #include "net/address.h"
+#include "net/discovery.h"
 #include "net/identity/x509.h"
 #include "tools/api_key_path.h"
 #include "tools/commands.h"
@@ -39,7 +40,7 @@ namespace {
 constexpr int kDefaultSessions = 4;
 constexpr int32_t kDefaultQueueTimeoutS = 300;
 
-struct Options {
+struct ServeOptions {
   SessionOptions session;
   std::string listen = "127.0.0.1:8080";
   std::string model_id;
@@ -67,7 +68,7 @@ Status CheckExposure(const Address& address, const HttpServerOptions& server) {
   return OkStatus();
 }
 
-Result<HttpServerOptions> ServerOptions(const Options& options) {
+Result<HttpServerOptions> ServerOptions(const ServeOptions& options) {
   ASSIGN_OR_RETURN(const Address address, ParseAddress(options.listen));
   if (address.is_unix()) return InvalidArgument("--listen: the HTTP server takes HOST:PORT");
   ASSIGN_OR_RETURN(const std::string state_folder, StateFolder(options.session.state));
@@ -105,7 +106,10 @@ Status Recall(SessionOptions& session) {
   }
   session.model = last->model_path;
   if (!session.nodes.empty() || session.local_nodes > 0) return OkStatus();
-  for (const MeshState::Node& node : last->nodes) session.nodes.push_back(node.address);
+  // Members by name: they may be at another address by now.
+  for (const MeshState::Node& node : last->nodes) {
+    session.nodes.push_back(node.address.starts_with("unix:") ? node.address : node.name);
+  }
   return OkStatus();
 }
 
@@ -119,9 +123,9 @@ Status ShowPairingCode(const MeshAuthority& mesh, const Address& listen) {
 }
 
 // Hands nodes that join to the session, once there is one.
-class Arrivals {
+class NewNodes {
  public:
-  explicit Arrivals(const std::shared_ptr<MeshAuthority>& mesh) : mesh_(mesh) {}
+  explicit NewNodes(const std::shared_ptr<MeshAuthority>& mesh) : mesh_(mesh) {}
 
   void OnArrival(const Member& member) {
     const std::lock_guard lock(mutex_);
@@ -141,8 +145,6 @@ class Arrivals {
 
  private:
   void Add(const std::string& name) {
-    const std::vector<std::string>& known = session_->options().nodes;
-    if (std::find(known.begin(), known.end(), name) != known.end()) return;  // it is back
     const Result<MeshNode> node = FindNode(name, mesh_.get());
     const Status added = node.ok() ? session_->AddNode(*node) : node.error();
     if (added.ok()) {
@@ -160,8 +162,8 @@ class Arrivals {
 
 // Lets nodes join and say where they are. Null where that is of no use: the nodes are local, or
 // there is none and nobody watches who could add one.
-Result<std::unique_ptr<MeshServer>> StartMeshServer(Options& options,
-                                                    std::unique_ptr<Arrivals>& arrivals) {
+Result<std::unique_ptr<MeshServer>> StartMeshServer(ServeOptions& options,
+                                                    std::unique_ptr<NewNodes>& arrivals) {
   std::unique_ptr<MeshServer> none;
   const bool asked = options.pair || !options.mesh_listen.empty();
   if (options.session.local_nodes > 0 && !asked) return none;
@@ -178,7 +180,7 @@ Result<std::unique_ptr<MeshServer>> StartMeshServer(Options& options,
       const Address listen,
       ParseAddress(options.mesh_listen.empty() ? kDefaultMeshListen : options.mesh_listen));
   if (listen.is_unix()) return InvalidArgument("--mesh-listen takes HOST:PORT");
-  arrivals = std::make_unique<Arrivals>(options.session.mesh);
+  arrivals = std::make_unique<NewNodes>(options.session.mesh);
   Result<std::unique_ptr<MeshServer>> server =
       MeshServer::Start({listen, [&heard = *arrivals](const Member& one) { heard.OnArrival(one); }},
                         *options.session.mesh);
@@ -192,20 +194,35 @@ Result<std::unique_ptr<MeshServer>> StartMeshServer(Options& options,
   return server;
 }
 
-Status Serve(Options& options) {
+// Lets members find this coordinator on the local network when its address is not the one they
+// know.
+std::unique_ptr<DiscoveryResponder> AnswerSeekers(const ServeOptions& options,
+                                                  const MeshServer* server) {
+  if (server == nullptr || server->address().is_local()) return nullptr;
+  Result<std::unique_ptr<DiscoveryResponder>> responder = DiscoveryResponder::Start(
+      options.session.mesh->credentials()->self().mesh, server->address().port);
+  if (responder.ok()) return std::move(*responder);
+  spdlog::warn("nodes find this coordinator only at the addresses they know: {}",
+               responder.error().message);
+  return nullptr;
+}
+
+Status ServeClients(ServeOptions& options) {
   BlockTerminationSignals();
   RETURN_IF_ERROR(Recall(options.session));
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
   ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options));
   ProgressLine progress;
-  std::unique_ptr<Arrivals> arrivals;
+  std::unique_ptr<NewNodes> arrivals;
   std::unique_ptr<MeshServer> mesh_server;
+  std::unique_ptr<DiscoveryResponder> responder;
   std::unique_ptr<ModelSession> session;
   std::unique_ptr<TextModel> text;
   std::unique_ptr<HttpServer> server;
   {
     const SignalListener interrupted([](int number) { std::_Exit(128 + number); });
     ASSIGN_OR_RETURN(mesh_server, StartMeshServer(options, arrivals));
+    responder = AnswerSeekers(options, mesh_server.get());
     options.session.all_nodes = options.session.mesh != nullptr;
     ASSIGN_OR_RETURN(session, ModelSession::Open(options.session, [&](const std::string& line) {
                        progress.Show(line);
@@ -230,7 +247,7 @@ Status Serve(Options& options) {
 }  // namespace
 
 void AddServeCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ServeOptions>();
   options->session.sessions = kDefaultSessions;
   options->session.queue_timeout_s = kDefaultQueueTimeoutS;
   options->session.log_level = "info";
@@ -272,7 +289,7 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
       ->excludes(tls);
   command->add_option("--tls-key", options->https.key, "And its private key, PEM")->excludes(tls);
   command->callback([options, &exit_code] {
-    const Status served = Serve(*options);
+    const Status served = ServeClients(*options);
     if (!served.ok()) exit_code = Fail("serve", served.error());
   });
 }

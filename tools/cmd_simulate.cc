@@ -36,7 +36,7 @@ namespace {
 constexpr auto kExecTimeout = std::chrono::seconds(10);
 constexpr int32_t kTimelineSpans = 3000;  // of each run, in an HTML report
 
-struct Options {
+struct SimulateOptions {
   std::string cluster;
   std::string model;
   std::string shape;
@@ -58,13 +58,13 @@ struct Options {
   std::string html;
 };
 
-Objective ObjectiveOf(const std::string& name) {
+Objective ObjectiveNamed(const std::string& name) {
   if (name == "latency") return Objective::Latency();
   if (name == "throughput") return Objective::Throughput();
   return Objective::FirstToken();
 }
 
-Result<ModelShape> LoadShape(const Options& options, const ClusterFile& cluster) {
+Result<ModelShape> LoadShape(const SimulateOptions& options, const ClusterFile& cluster) {
   if (!options.shape.empty()) return NamedShape(options.shape, options.kv_type);
   if (!options.model.empty()) {
     ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(options.model));
@@ -108,7 +108,7 @@ int64_t RoundUpToGrant(double tokens) {
 }
 
 // What plans are made for: the typical request, and KV memory for all sessions.
-void FillWorkload(const Options& options, SimulationOptions& simulation) {
+void FillWorkload(const SimulateOptions& options, SimulationOptions& simulation) {
   const RequestTokens tokens = TokensOf(simulation);
   Workload& workload = simulation.problem.workload;
   workload.prompt_tokens = static_cast<int32_t>(std::round(tokens.mean_prompt));
@@ -121,13 +121,13 @@ void FillWorkload(const Options& options, SimulationOptions& simulation) {
                                                          workload.sessions * RoundUpToGrant(mean));
 }
 
-Result<SimulationOptions> BuildOptions(const Options& options) {
+Result<SimulationOptions> BuildOptions(const SimulateOptions& options) {
   SimulationOptions simulation = options.simulation;
   ASSIGN_OR_RETURN(ClusterFile file, ReadClusterFile(options.cluster));
   PlanProblem& problem = simulation.problem;
   ASSIGN_OR_RETURN(problem.model, LoadShape(options, file));
   problem.cluster = std::move(file.cluster);
-  problem.objective = ObjectiveOf(options.objective);
+  problem.objective = ObjectiveNamed(options.objective);
   ASSIGN_OR_RETURN(simulation.arrivals, ParseArrivals(options.arrivals));
   ASSIGN_OR_RETURN(simulation.prompt_tokens, ParseTokens("prompt-tokens", options.prompt_tokens));
   ASSIGN_OR_RETURN(simulation.output_tokens, ParseTokens("output-tokens", options.output_tokens));
@@ -163,7 +163,7 @@ Result<std::vector<std::unique_ptr<Strategy>>> Strategies(const std::string& nam
   return strategies;
 }
 
-std::vector<std::pair<std::string, std::string>> Parameters(const Options& options,
+std::vector<std::pair<std::string, std::string>> Parameters(const SimulateOptions& options,
                                                             const SimulationOptions& simulation) {
   const Workload& workload = simulation.problem.workload;
   std::string stragglers;
@@ -208,7 +208,8 @@ Status Write(const std::string& path, const std::string& text) {
   return file ? OkStatus() : InvalidArgument(path + ": cannot be written");
 }
 
-Result<std::vector<SweepRun>> RunAll(const Options& options, const SimulationOptions& simulation,
+Result<std::vector<SweepRun>> RunAll(const SimulateOptions& options,
+                                     const SimulationOptions& simulation,
                                      const std::vector<SweepAxis>& axes) {
   ASSIGN_OR_RETURN(const auto strategies, Strategies(options.strategy));
   std::vector<const Strategy*> borrowed;
@@ -230,7 +231,7 @@ Result<std::vector<SweepRun>> RunAll(const Options& options, const SimulationOpt
   return runs;
 }
 
-Status Run(const Options& options) {
+Status RunSimulate(const SimulateOptions& options) {
   ASSIGN_OR_RETURN(const SimulationOptions simulation, BuildOptions(options));
   SweepReport report;
   report.parameters = Parameters(options, simulation);
@@ -247,7 +248,7 @@ Status Run(const Options& options) {
   return none ? Status(report.runs.front().report.error()) : OkStatus();
 }
 
-void AddLoadOptions(CLI::App& command, Options& options) {
+void AddLoadOptions(CLI::App& command, SimulateOptions& options) {
   SimulationOptions& simulation = options.simulation;
   Workload& workload = simulation.problem.workload;
   workload.sessions = 4;
@@ -272,7 +273,7 @@ void AddLoadOptions(CLI::App& command, Options& options) {
   add("--step-tokens", workload.step_token_budget, "Tokens of all sessions in one step");
 }
 
-void AddDisturbanceOptions(CLI::App& command, Options& options) {
+void AddDisturbanceOptions(CLI::App& command, SimulateOptions& options) {
   Recovery& recovery = options.simulation.recovery;
   const auto add = [&command](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->group("Disturbances");
@@ -295,7 +296,7 @@ void AddDisturbanceOptions(CLI::App& command, Options& options) {
 }  // namespace
 
 void AddSimulateCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SimulateOptions>();
   CLI::App* command = app.add_subcommand(
       "simulate", "What a cluster would give under a load, with the real scheduler");
   command->add_option("--cluster", options->cluster, "Cluster file (TOML)")->required();
@@ -328,7 +329,7 @@ void AddSimulateCommand(CLI::App& app, int& exit_code) {
   command->add_option("--json", options->json, "The same as JSON, with devices and links");
   command->add_option("--html", options->html, "A page with plots, complete in itself");
   command->callback([options, &exit_code] {
-    const Status done = Run(*options);
+    const Status done = RunSimulate(*options);
     if (!done.ok()) exit_code = Fail("simulate", done.error());
   });
 }

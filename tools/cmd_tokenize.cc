@@ -16,13 +16,13 @@ namespace shoal {
 
 namespace {
 
-struct Options {
+struct TokenizeOptions {
   std::string model;
   bool json_lines = false;
   bool no_special = false;
 };
 
-Status Run(const Options& options) {
+Status RunTokenize(const TokenizeOptions& options) {
   ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(options.model));
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, Tokenizer::Load(file));
   const ParseSpecial special = options.no_special ? ParseSpecial::kNo : ParseSpecial::kYes;
@@ -43,7 +43,7 @@ Status Run(const Options& options) {
 }  // namespace
 
 void AddTokenizeCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<Options>();  // second owner: the callback
+  auto options = std::make_shared<TokenizeOptions>();  // second owner: the callback
   CLI::App* command = app.add_subcommand(
       "tokenize", "Turn text on stdin into token ids, without a BOS or EOS of its own");
   AddModelOption(*command, "MODEL", options->model, "GGUF file; one with only a vocabulary will do")
@@ -54,7 +54,7 @@ void AddTokenizeCommand(CLI::App& app, int& exit_code) {
   command->add_flag("--no-special", options->no_special,
                     "Take control tokens written in the text as plain text");
   command->callback([options, &exit_code] {
-    const Status status = Run(*options);
+    const Status status = RunTokenize(*options);
     if (!status.ok()) std::cerr << "shoal tokenize: " << status.error().message << '\n';
     exit_code = status.ok() ? 0 : 1;
   });

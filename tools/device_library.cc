@@ -6,12 +6,12 @@
 #include <cmath>
 
 #include "tools/device_library_data.h"
+#include "tools/units.h"
 
 namespace shoal {
 
 namespace {
 
-constexpr double kGiga = 1e9;
 constexpr NumberRange kRate{1e-6, 1e9};       // in units of a thousand million a second
 constexpr NumberRange kOptionalRate{0, 1e9};  // 0: costs nothing
 constexpr NumberRange kSmallUs{0, 1e9};

@@ -22,7 +22,7 @@ bool IsGood(const TlsFiles& files, int64_t now_unix_s) {
 }
 
 // A name of this host, if it has one that a certificate can hold.
-std::optional<std::string> HostName() {
+std::optional<std::string> CertifiableHostName() {
   char name[256] = {};
   if (::gethostname(name, sizeof(name) - 1) != 0) return std::nullopt;
   const std::string text = name;
@@ -39,7 +39,7 @@ Result<std::optional<TlsFiles>> OwnFiles(const std::string& listen_host,
   const int64_t now_unix_s = UnixNowS();
   if (IsGood(files, now_unix_s)) return std::optional(files);
   std::vector<std::string> names = {"localhost", "127.0.0.1", "::1"};
-  if (const std::optional<std::string> host = HostName(); host && *host != "localhost") {
+  if (const std::optional<std::string> host = CertifiableHostName(); host && *host != "localhost") {
     names.push_back(*host);
   }
   if (listen_host.find_first_not_of("0.:") != std::string::npos && listen_host != "127.0.0.1" &&

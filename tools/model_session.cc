@@ -20,6 +20,7 @@
 #include "tools/kernel_choice.h"
 #include "tools/model_library.h"
 #include "tools/state_folder.h"
+#include "tools/units.h"
 
 namespace shoal {
 
@@ -28,7 +29,6 @@ namespace {
 constexpr int kReadyTimeoutMs = 10 * 60 * 1000;
 constexpr int kProgressMs = 100;
 constexpr int kMostLayers = 4096;
-constexpr int64_t kBytesPerSInMbit = 125'000;
 constexpr int32_t kChunkInProcess = 256;
 constexpr int32_t kChunkOverNodes = 128;  // stages overlap from one chunk to the next
 
@@ -153,7 +153,8 @@ Status ModelSession::FindNodes() {
     ASSIGN_OR_RETURN(MeshNode node, FindNode(text, options_.mesh.get()));
     nodes_.push_back(std::move(node));
   }
-  if (options_.all_nodes && options_.nodes.empty() && options_.split.empty()) {
+  takes_all_ = options_.all_nodes && options_.nodes.empty() && options_.split.empty();
+  if (takes_all_) {
     ASSIGN_OR_RETURN(nodes_, AllNodes(*options_.mesh));
     for (const MeshNode& node : nodes_) options_.nodes.push_back(node.name);
   }
@@ -306,9 +307,11 @@ ModelSession::~ModelSession() {
 }
 
 Status ModelSession::AddNode(MeshNode node) {
-  if (mesh_ == nullptr || !options_.all_nodes) {
-    return FailedPrecondition("the next start of this server can use it");
+  const std::vector<std::string>& told = options_.nodes;
+  if (!takes_all_ && std::find(told.begin(), told.end(), node.name) == told.end()) {
+    return FailedPrecondition("this server was told which nodes to use");
   }
+  if (mesh_ == nullptr) return FailedPrecondition("the next start of this server can use it");
   RETURN_IF_ERROR(ReachThroughHub(node));
   return mesh_->AddNode(node);
 }

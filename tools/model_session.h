@@ -61,8 +61,9 @@ class ModelSession {
       const SessionOptions& options, const std::function<void(const std::string&)>& progress);
   ~ModelSession();
 
-  // A node that joined meanwhile: it is taken in when that is worth it. From any thread. Errors:
-  // the model runs over nodes that were named, or in this process; there is a node of that name.
+  // A node that joined meanwhile, or is back at another address: it is taken in when that is worth
+  // it. From any thread. Errors: the model runs over other nodes that were named, or in this
+  // process; kInvalidArgument if the node is there already.
   Status AddNode(MeshNode node);
 
   Engine& engine() { return *engine_; }
@@ -97,6 +98,7 @@ class ModelSession {
   std::shared_ptr<LocalPipeline> pipeline_;  // shared with the engine
   // Over nodes:
   std::vector<MeshNode> nodes_;
+  bool takes_all_ = false;  // those that join later too
   std::unique_ptr<LocalNodes> local_nodes_;
   std::unique_ptr<HubEnd> hub_;
   std::unique_ptr<Mesh> mesh_;

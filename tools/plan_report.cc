@@ -22,7 +22,7 @@ const DeviceProfile& DeviceOf(const PlanProblem& problem, const PlannedStage& st
 }
 
 // Rows of cells as columns that fit; the first `left` columns are text, the rest numbers.
-std::string Table(const std::vector<std::vector<std::string>>& rows, size_t left) {
+std::string AlignedTable(const std::vector<std::vector<std::string>>& rows, size_t left) {
   std::vector<size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()), 0);
@@ -99,7 +99,7 @@ std::string PlanText(const PlanHeading& heading, const PlanProblem& problem, con
                     Gib(DeviceOf(problem, stage).memory_bytes), Ms(stage.decode_s),
                     Ms(stage.decode_hop_s), fmt::format("{:.0f} %", 100 * stage.utilization)});
   }
-  return Heading(heading, problem) + Table(rows, 3) + "\n" + PredictionText(problem, plan) +
+  return Heading(heading, problem) + AlignedTable(rows, 3) + "\n" + PredictionText(problem, plan) +
          fmt::format("objective    {} ms by strategy {}; {}\n", Ms(plan.objective), plan.strategy,
                      BoundText(plan));
 }
@@ -153,7 +153,7 @@ std::string PlanSvg(const PlanHeading& heading, const PlanProblem& problem, cons
 
 namespace {
 
-std::string NameOf(const Cluster& cluster, int32_t endpoint) {
+std::string EndpointNameOf(const Cluster& cluster, int32_t endpoint) {
   if (endpoint == cluster.coordinator()) return "the coordinator";
   return cluster.devices[static_cast<size_t>(endpoint)].name;
 }
@@ -161,10 +161,10 @@ std::string NameOf(const Cluster& cluster, int32_t endpoint) {
 std::string BottleneckText(const Cluster& cluster, const Bottleneck& bottleneck) {
   std::string what;
   switch (bottleneck.kind) {
-    case Bottleneck::Kind::kDevice: what = NameOf(cluster, bottleneck.from); break;
+    case Bottleneck::Kind::kDevice: what = EndpointNameOf(cluster, bottleneck.from); break;
     case Bottleneck::Kind::kLink:
-      what = fmt::format("the link from {} to {}", NameOf(cluster, bottleneck.from),
-                         NameOf(cluster, bottleneck.to));
+      what = fmt::format("the link from {} to {}", EndpointNameOf(cluster, bottleneck.from),
+                         EndpointNameOf(cluster, bottleneck.to));
       break;
     case Bottleneck::Kind::kPassage: what = "the way through all stages: too few sessions"; break;
   }
@@ -184,9 +184,10 @@ std::string ExplanationText(const PlanProblem& problem, const Plan& plan,
   for (const LeftOut& left : explanation.left_out) {
     text += left.objective > 0
                 ? fmt::format("  {:<13} {:.4g} ms instead of {:.4g} ({:.2f} times)\n",
-                              NameOf(cluster, left.device), 1e3 * left.objective,
+                              EndpointNameOf(cluster, left.device), 1e3 * left.objective,
                               1e3 * plan.objective, left.ratio)
-                : fmt::format("  {:<13} no such plan was found\n", NameOf(cluster, left.device));
+                : fmt::format("  {:<13} no such plan was found\n",
+                              EndpointNameOf(cluster, left.device));
   }
   if (!explanation.changes.empty()) text += "would help most\n";
   for (const Change& change : explanation.changes) {
@@ -224,7 +225,7 @@ std::string ComparisonText(const PlanHeading& heading, const PlanProblem& proble
                     fmt::format("{:.4g}", plan.prediction.first_token_s)});
   }
   std::string text = Heading(heading, problem);
-  if (!plans.empty()) text += Table(rows, 1);
+  if (!plans.empty()) text += AlignedTable(rows, 1);
   if (!failures.empty()) text += "\nwithout a plan:\n" + failures;
   return text;
 }

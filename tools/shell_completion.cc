@@ -16,7 +16,7 @@ std::string Place(const CliCommand& command) {
 }
 
 // Within single quotes of any of the three shells.
-std::string Quoted(std::string text) {
+std::string ShellQuoted(std::string text) {
   std::replace(text.begin(), text.end(), '\'', ' ');
   std::replace(text.begin(), text.end(), '\\', ' ');
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -48,7 +48,7 @@ std::string Places(const CliCommand& root) {
 
 // zsh's "name:description", with the colons of names escaped (there are none).
 std::string Described(const std::string& name, const std::string& description) {
-  return Quoted(fmt::format("{}:{}", name, description));
+  return ShellQuoted(fmt::format("{}:{}", name, description));
 }
 
 std::string FishCondition(const CliCommand& command) {
@@ -64,13 +64,13 @@ std::string FishCondition(const CliCommand& command) {
 }
 
 std::string FishOption(const CliOption& option, const std::string& condition) {
-  std::string line = fmt::format("complete -c shoal -n {}", Quoted(condition));
+  std::string line = fmt::format("complete -c shoal -n {}", ShellQuoted(condition));
   for (const std::string& name : option.names) {
     line += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
   }
   if (!option.value.empty()) line += " -r";
-  if (!option.choices.empty()) line += " -f -a " + Quoted(JoinWords(option.choices, " "));
-  return fmt::format("{} -d {}\n", line, Quoted(option.description));
+  if (!option.choices.empty()) line += " -f -a " + ShellQuoted(JoinWords(option.choices, " "));
+  return fmt::format("{} -d {}\n", line, ShellQuoted(option.description));
 }
 
 }  // namespace
@@ -154,8 +154,8 @@ std::string FishCompletion(const CliCommand& root) {
   for (const CliCommand* command : AllCommands(root)) {
     const std::string condition = FishCondition(*command);
     for (const CliCommand& below : command->commands) {
-      script += fmt::format("complete -c shoal -f -n {} -a {} -d {}\n", Quoted(condition),
-                            below.path.back(), Quoted(below.description));
+      script += fmt::format("complete -c shoal -f -n {} -a {} -d {}\n", ShellQuoted(condition),
+                            below.path.back(), ShellQuoted(below.description));
     }
     for (const CliOption& option : command->options) {
       if (!option.positional) script += FishOption(option, condition);

@@ -14,7 +14,6 @@ namespace {
 
 constexpr int kFirstBackoffMs = 100;
 constexpr int kMostBackoffMs = 2000;
-constexpr int kPollMs = 100;  // how soon a request to stop, a change or a silence is noticed
 // A user who waits for the first answer learns after this many attempts that a node is not there.
 constexpr int kMostFirstAttempts = 2;
 // After a loss: how long nodes have to say that they are there, and requests to find a new pipeline
@@ -64,8 +63,14 @@ Status Mesh::WaitReady(int timeout_ms) {
 
 Status Mesh::AddNode(const MeshNode& node) {
   const std::lock_guard lock(mutex_);
-  if (!names_.insert(node.name).second) {
+  const auto [known, added] = addresses_.emplace(node.name, node.address);
+  if (!added && known->second == node.address) {
     return InvalidArgument(fmt::format("there is a node {} already", node.name));
+  }
+  if (!added) {
+    changes_.push_back({MeshNode{node.name, {}, {}}, true,
+                        fmt::format("it has moved to {}", node.address.ToString())});
+    known->second = node.address;
   }
   changes_.push_back({node, false, {}});
   changed_.notify_all();
@@ -74,7 +79,7 @@ Status Mesh::AddNode(const MeshNode& node) {
 
 Status Mesh::RemoveNode(const std::string& name, const std::string& reason) {
   const std::lock_guard lock(mutex_);
-  if (names_.erase(name) == 0) return NotFound(fmt::format("there is no node {}", name));
+  if (addresses_.erase(name) == 0) return NotFound(fmt::format("there is no node {}", name));
   changes_.push_back({MeshNode{name, {}, {}}, true, reason});
   changed_.notify_all();
   return OkStatus();
@@ -121,7 +126,7 @@ std::optional<PipelineLoss> Mesh::TakeChanges() {
   for (const Change& change : changes) {
     if (!change.removed) {
       const Result<int32_t> member = members_.Add(change.node.name);
-      CHECK(member.ok(), "names_ holds every name once");
+      CHECK(member.ok(), "addresses_ holds every name once");
       nodes_.emplace(*member, change.node);
       ask_next_ns_ = 0;
       continue;

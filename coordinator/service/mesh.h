@@ -15,7 +15,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -60,8 +59,8 @@ class Mesh {
   // help (a file that is not a model, a plan that does not fit), else after `timeout_ms`.
   Status WaitReady(int timeout_ms);
 
-  // The node is asked from now on, and taken in when that is worth it. Error: kInvalidArgument if
-  // there is a node of that name.
+  // The node is asked from now on, and taken in when that is worth it. One of that name at another
+  // address has moved: it is removed. Error: kInvalidArgument if it is there already.
   Status AddNode(const MeshNode& node);
   // A plan that has a part on the node ends at once, with `reason` in its requests' ears if they
   // cannot go on without it. Error: kNotFound.
@@ -74,6 +73,8 @@ class Mesh {
   std::vector<NodeDescription> descriptions() const;
 
  private:
+  // How soon a request to stop, a change or a silence is noticed.
+  static constexpr int kPollMs = 100;
   // After a loss there is no time to wait for longer.
   static constexpr NodeLink::Patience kQuickAnswer{500, 1000};
   // A node that was asked to describe itself.
@@ -157,8 +158,8 @@ class Mesh {
   bool ready_ = false;
   int failed_attempts_ = 0;  // since the last time it was ready
   std::optional<Error> last_error_;
-  std::set<std::string> names_;
-  std::vector<Change> changes_;  // that the supervisor has not taken yet
+  std::map<std::string, Address> addresses_;  // by name
+  std::vector<Change> changes_;               // that the supervisor has not taken yet
   std::optional<Plan> plan_;
   std::vector<NodeDescription> descriptions_;
 

@@ -14,8 +14,6 @@ namespace shoal {
 
 namespace {
 
-constexpr int kPollMs = 100;  // how soon a silence is noticed
-
 // Epochs follow the wall clock, so that a coordinator that starts again, or takes nodes back from
 // another one, is ahead of what they have seen.
 uint64_t ClockEpoch() {

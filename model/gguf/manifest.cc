@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::string_view kMetadataStart = "shoal metadata 1\n";
 constexpr std::string_view kManifestStart = "shoal manifest 2\n";
-constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 4 + 8 + 8 + sizeof(Sha256Digest);
+constexpr uint64_t kMinEntryBytes = 8 + 1 + 4 + 4 + 8 + 8 + sizeof(Sha256Digest);
 
 // Writes a canonical form.
 class CanonicalWriter {
@@ -187,7 +187,7 @@ Result<Manifest> ParseManifest(std::string_view document) {
   manifest.hash = Sha256Of(document);
   ASSIGN_OR_RETURN(manifest.metadata_hash, ReadDigest(cursor, "metadata hash"));
   ASSIGN_OR_RETURN(const uint64_t count,
-                   cursor.Count("tensor count", GgufLimits::kMaxTensors, kMinTensorBytes));
+                   cursor.Count("tensor count", GgufLimits::kMaxTensors, kMinEntryBytes));
   for (uint64_t i = 0; i < count; ++i) {
     ASSIGN_OR_RETURN(ManifestTensor tensor, ReadTensor(cursor, i));
     if (i > 0 && tensor.name <= manifest.tensors.back().name) {

@@ -14,8 +14,6 @@
 namespace shoal::jinja {
 namespace {
 
-bool IsMarkup(const Value& self) { return self.as<StringObject>().markup; }
-
 // A method without arguments that makes a string of a string.
 template <std::string (*convert)(std::string_view)>
 Result<Value> Converted(Renderer& renderer, const Value& self, CallArguments& arguments) {

@@ -27,10 +27,8 @@ Result<Value> SoftText(Heap& heap, const Value& subject) {
   return heap.String(std::move(text));
 }
 
-bool IsMarkup(const Value& text) { return text.as<StringObject>().markup; }
-
 template <std::string (*convert)(std::string_view)>
-Result<Value> Converted(Renderer& renderer, const Value& subject, CallArguments& arguments) {
+Result<Value> ConvertedFilter(Renderer& renderer, const Value& subject, CallArguments& arguments) {
   ASSIGN_OR_RETURN([[maybe_unused]] const auto given, Bind("filter", arguments, {}));
   ASSIGN_OR_RETURN(const Value text, SoftText(renderer.heap(), subject));
   RETURN_IF_ERROR(renderer.heap().SpendScan(text.text().size()));
@@ -101,7 +99,7 @@ Result<Value> Trim(Renderer& renderer, const Value& subject, CallArguments& argu
                                 IsMarkup(text));
 }
 
-Result<Value> Replace(Renderer& renderer, const Value& subject, CallArguments& arguments) {
+Result<Value> ReplaceFilter(Renderer& renderer, const Value& subject, CallArguments& arguments) {
   Heap& heap = renderer.heap();
   ASSIGN_OR_RETURN(const auto given, Bind("replace", arguments, {"old", "new", "count"}, 2));
   ASSIGN_OR_RETURN(const std::string text, ToText(heap, subject));
@@ -190,7 +188,7 @@ Result<Value> WordCount(Renderer& renderer, const Value& subject, CallArguments&
   return Value::Integer(words);
 }
 
-Result<Value> Format(Renderer& renderer, const Value& subject, CallArguments& arguments) {
+Result<Value> FormatFilter(Renderer& renderer, const Value& subject, CallArguments& arguments) {
   Heap& heap = renderer.heap();
   if (!arguments.positional.empty() && !arguments.named.empty()) {
     return Fail("can't handle positional and keyword arguments at the same time");
@@ -409,18 +407,18 @@ constexpr NamedFilter kTextFilters[] = {
     {"default", Default},
     {"d", Default},
     {"safe", Safe},
-    {"lower", Converted<ToLower>},
-    {"upper", Converted<ToUpper>},
-    {"replace", Replace},
+    {"lower", ConvertedFilter<ToLower>},
+    {"upper", ConvertedFilter<ToUpper>},
+    {"replace", ReplaceFilter},
     {"indent", Indent},
     {"int", IntFilter},
     {"float", FloatFilter},
-    {"capitalize", Converted<Capitalize>},
-    {"title", Converted<TitleFilter>},
+    {"capitalize", ConvertedFilter<Capitalize>},
+    {"title", ConvertedFilter<TitleFilter>},
     {"escape", EscapeFilter},
     {"e", EscapeFilter},
     {"forceescape", ForceEscape},
-    {"format", Format},
+    {"format", FormatFilter},
     {"abs", Abs},
     {"round", Round},
     {"center", Center},

@@ -163,6 +163,9 @@ struct StringObject : Object {
   mutable std::optional<size_t> code_points_;
 };
 
+// Of a string.
+inline bool IsMarkup(const Value& text) { return text.as<StringObject>().markup; }
+
 // A list or a tuple.
 struct SequenceObject : Object {
   static constexpr size_t kMostParts = 1 << 30;

@@ -30,16 +30,16 @@ Status StoreContact(const std::string& folder, const CoordinatorContact& contact
 }
 
 // A coordinator as it shows itself, its authority being the one that the code names.
-struct FoundCoordinator {
+struct CheckedCoordinator {
   Address address;
   PeerIdentity identity;
   std::string authority_pem;
   Sha256Digest fingerprint{};
 };
 
-Result<FoundCoordinator> CheckCoordinator(const Address& address, const AuthorityPin& pin) {
+Result<CheckedCoordinator> CheckCoordinator(const Address& address, const AuthorityPin& pin) {
   ASSIGN_OR_RETURN(const std::vector<std::string> chain, FetchServerChain(address, kCallTimeoutMs));
-  FoundCoordinator found;
+  CheckedCoordinator found;
   found.address = address;
   for (const std::string& pem : chain) {
     ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(pem));
@@ -63,10 +63,10 @@ Result<FoundCoordinator> CheckCoordinator(const Address& address, const Authorit
   return found;
 }
 
-Result<FoundCoordinator> FindCoordinator(const PairingCode& code) {
+Result<CheckedCoordinator> FindCoordinator(const PairingCode& code) {
   std::optional<Error> first;
   for (const Address& address : code.addresses) {
-    Result<FoundCoordinator> found = CheckCoordinator(address, code.pin);
+    Result<CheckedCoordinator> found = CheckCoordinator(address, code.pin);
     if (found.ok()) return found;
     if (!first) first = found.error();
   }
@@ -97,7 +97,7 @@ Result<CoordinatorContact> LoadContact(const std::string& folder) {
 
 Result<std::string> JoinMesh(const PairingCode& code, const std::string& name,
                              const std::string& folder, const std::string& machine) {
-  ASSIGN_OR_RETURN(const FoundCoordinator found, FindCoordinator(code));
+  ASSIGN_OR_RETURN(const CheckedCoordinator found, FindCoordinator(code));
   ASSIGN_OR_RETURN(const std::string key_pem, LoadOrMakeKey(folder));
   v1::JoinRequest request;
   ASSIGN_OR_RETURN(*request.mutable_public_key(), PublicKeyOf(key_pem));

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/wall_clock.h"
 #include "net/channel.h"
+#include "net/discovery.h"
 #include "net/identity/x509.h"
 
 namespace shoal {
@@ -19,6 +20,7 @@ namespace {
 constexpr int kFirstBackoffMs = 200;
 constexpr int kMostBackoffMs = 5000;
 constexpr int kWaitMs = 100;
+constexpr int kSeekMs = 1000;
 constexpr size_t kMaxRevoked = 4096;
 
 // So that the nodes of a mesh do not come back in step.
@@ -70,12 +72,30 @@ bool MeshMember::Connect(grpc::Channel& channel) {
   return false;
 }
 
+// Those it was at when this node joined; and, once none of them answered, those where somebody
+// says to be of this mesh: whoever answers has to prove that.
+std::vector<Address> MeshMember::Addresses(bool answered) const {
+  std::vector<Address> addresses = options_.coordinator.addresses;
+  if (answered) return addresses;
+  const Result<std::vector<FoundCoordinator>> found =
+      SeekCoordinators(credentials_->self().mesh, kSeekMs, true);
+  if (!found.ok()) return addresses;
+  for (const FoundCoordinator& one : *found) addresses.push_back(one.address);
+  return addresses;
+}
+
 void MeshMember::MemberThreadMain() {
   int backoff_ms = kFirstBackoffMs;
+  std::vector<Address> addresses = Addresses(true);
   size_t turn = 0;
+  bool answered = true;  // one of the addresses, the last time round
   do {
-    const std::vector<Address>& addresses = options_.coordinator.addresses;
-    const Address& address = addresses[turn++ % addresses.size()];
+    if (turn == addresses.size()) {
+      addresses = Addresses(answered);
+      turn = 0;
+      answered = false;
+    }
+    const Address& address = addresses[turn++];
     const Trust trust = {credentials_, Role::kCoordinator, options_.coordinator.id};
     const std::shared_ptr<grpc::Channel> channel = MakeChannel(address, trust);
     if (Connect(*channel)) {
@@ -89,6 +109,7 @@ void MeshMember::MemberThreadMain() {
         return;
       }
       backoff_ms = kFirstBackoffMs;
+      answered = true;
     }
     backoff_ms = std::min(2 * backoff_ms, kMostBackoffMs);
   } while (Pause(Jittered(backoff_ms)));

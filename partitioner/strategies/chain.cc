@@ -13,10 +13,6 @@ namespace shoal {
 
 namespace {
 
-bool Contains(const std::vector<int32_t>& devices, int32_t device) {
-  return std::find(devices.begin(), devices.end(), device) != devices.end();
-}
-
 // Bytes that the largest layer adds to a stage.
 int64_t LargestLayerBytes(const PlanProblem& problem) {
   int64_t largest = 0;

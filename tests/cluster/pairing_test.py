@@ -63,6 +63,40 @@ class Pairing(ShoalTestCase):
         wait_for(lambda: "2 stages ready" in server.process.errors(), "the plan takes it in")
         self.assertEqual(server.ask("Say hello.", max_tokens=8), expected)
 
+    def test_a_node_that_comes_back_at_another_address_is_used_there(self):
+        self.start_node("--name", "desk")
+        second, old = self.start_node("--name", "phone")
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 512)
+        expected = server.ask("Say hello.", max_tokens=8)
+        second.send(signal.SIGKILL)
+        second.wait()
+        wait_for(lambda: "1 stages ready" in server.process.errors(), "the other one takes over")
+        self.start_shoal("node", "--listen", "127.0.0.1:0", "--state", self._node_states[old])
+        wait_for(lambda: "it has moved to" in server.process.errors(), "the server hears of it")
+        wait_for(
+            lambda: "2 stages ready" in server.process.errors().split("it has moved to")[-1],
+            "the plan takes it in",
+        )
+        self.assertEqual(server.ask("Say hello.", max_tokens=8), expected)
+
+    def test_nodes_find_a_coordinator_that_has_moved(self):
+        if not self.has_multicast():
+            self.skipTest("this network takes no multicast")
+        node, _ = self.start_node("--name", "phone")
+        with socket.create_server(("", 0)) as free:
+            port = free.getsockname()[1]
+        self.start_shoal(
+            "serve", real_model(), "--listen", "127.0.0.1:0", "-c", 512,
+            "--mesh-listen", f"0.0.0.0:{port}",
+        ).read_line()
+        self.output_of("nodes", "revoke", "phone")
+        self.assertEqual(node.wait(), 1)  # it has heard of it, so it found the server
+        self.assertIn("revoked", node.errors())
+
+    def has_multicast(self):
+        checks = json.loads(self.run_shoal("doctor", "--json").stdout)["checks"]
+        return all(one["level"] == "good" for one in checks if one["check"] == "multicast")
+
     def test_names(self):
         _, address = self.start_node("--name", "desk")
         self.output_of("nodes", "rename", "desk", "table")

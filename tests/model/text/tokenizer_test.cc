@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -28,14 +29,20 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
 class TokenizerTest : public ::testing::TestWithParam<Case> {
  protected:
+  // Loads each vocabulary once for all tests: under sanitizers that takes most of the time.
   void SetUp() override {
-    const std::string path = std::string(SHOAL_VOCABULARIES "/") + GetParam().name + ".gguf";
-    Result<GgufFile> file = GgufFile::Open(path);
-    ASSERT_TRUE(file.ok()) << file.error().message;
-    Result<std::unique_ptr<Tokenizer>> loaded = Tokenizer::Load(*file);
-    ASSERT_TRUE(loaded.ok()) << loaded.error().message;
-    tokenizer_ = std::move(loaded).value();  // outlives the file
+    std::unique_ptr<const Tokenizer>& tokenizer = tokenizers_[GetParam().name];
+    if (tokenizer == nullptr) {
+      const std::string path = std::string(SHOAL_VOCABULARIES "/") + GetParam().name + ".gguf";
+      Result<GgufFile> file = GgufFile::Open(path);
+      ASSERT_TRUE(file.ok()) << file.error().message;
+      Result<std::unique_ptr<Tokenizer>> loaded = Tokenizer::Load(*file);
+      ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+      tokenizer = std::move(loaded).value();  // outlives the file
+    }
+    tokenizer_ = tokenizer.get();
   }
+  static void TearDownTestSuite() { tokenizers_.clear(); }
 
   nlohmann::json GoldenCases() const {
     std::ifstream file(std::string(SHOAL_TEST_DATA "/tokenizers/") + GetParam().name + ".json");
@@ -50,7 +57,8 @@ class TokenizerTest : public ::testing::TestWithParam<Case> {
     return bytes;
   }
 
-  std::unique_ptr<Tokenizer> tokenizer_;
+  static inline std::map<std::string, std::unique_ptr<const Tokenizer>> tokenizers_;
+  const Tokenizer* tokenizer_ = nullptr;
 };
 
 // What the tokens of `text` stand for where a space is put in front.
