@@ -1,4 +1,4 @@
-"""A `shoal serve` over local nodes whose processes are to be disturbed: for survive.py and soak.py."""
+"""A `shoal serve` over nodes that are to be disturbed: for survive.py and soak.py."""
 
 import argparse
 import http.client
@@ -22,14 +22,15 @@ def parse_with_options(parser):
 
 
 class Server:
-    """`state` is a folder of its own, so that no plan of another run is taken up."""
+    """`options` say over which nodes. Unless they name a state folder, it has one of its own, so that no
+    plan of another run is taken up."""
 
-    def __init__(self, shoal, model, stages, *options):
+    def __init__(self, shoal, model, *options):
         self.state = tempfile.TemporaryDirectory(prefix="shoal-state-")
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [shoal, "serve", model, "--local-nodes", str(stages), "--listen", "127.0.0.1:0",
-             *map(str, options)], stdout=subprocess.PIPE, stderr=self.log, text=True,
+            [shoal, "serve", model, "--listen", "127.0.0.1:0", *map(str, options)],
+            stdout=subprocess.PIPE, stderr=self.log, text=True,
             env={**os.environ, "SHOAL_STATE": self.state.name})
         line = self.process.stdout.readline()
         if not line:

@@ -307,9 +307,15 @@ ModelSession::~ModelSession() {
 }
 
 Status ModelSession::AddNode(MeshNode node) {
-  const std::vector<std::string>& told = options_.nodes;
-  if (!takes_all_ && std::find(told.begin(), told.end(), node.name) == told.end()) {
-    return FailedPrecondition("this server was told which nodes to use");
+  if (!takes_all_) {
+    const auto known = std::find_if(nodes_.begin(), nodes_.end(),
+                                    [&](const MeshNode& one) { return one.name == node.name; });
+    if (known == nodes_.end()) {
+      return FailedPrecondition("this server was told which nodes to use");
+    }
+    if (options_.nodes[static_cast<size_t>(known - nodes_.begin())] != node.name) {
+      return InvalidArgument(node.name + " is used at the address that was given");
+    }
   }
   if (mesh_ == nullptr) return FailedPrecondition("the next start of this server can use it");
   RETURN_IF_ERROR(ReachThroughHub(node));

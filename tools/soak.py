@@ -171,7 +171,7 @@ def main():
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     a = parse_with_options(parser)
-    server = Server(a.shoal, a.model, a.nodes, "-c", 1024, *a.options)
+    server = Server(a.shoal, a.model, "--local-nodes", a.nodes, "-c", 1024, *a.options)
     expected = [answer(server, number)[0] for number in range(QUESTIONS)]
     soak = Soak(server, expected, a.seed)
     soak.run(a.clients, 60 * a.minutes)

@@ -1,37 +1,118 @@
 #!/usr/bin/env python3
-"""Kills, stops and ends each of three nodes in mid-answer, and tells how the answer went on.
+"""Kills, stops, ends and cuts off each of three nodes in mid-answer, and tells how the answer went on.
 
-    tools/survive.py SHOAL MODEL [--rounds N] [-- SERVE_OPTIONS...]
+    tools/survive.py SHOAL MODEL [--rounds N] [--hosts] [-- SERVE_OPTIONS...]
 
-Every case streams the same drawn answer over three local nodes, sends one node a signal (during the
-prompt, early, late), and compares the text with that of an undisturbed run. Prints a Markdown table: for
-each signal and node the longest time without a token, and whether the text was the same.
+Every case streams the same drawn answer over three nodes, disturbs one of them (during the prompt, early,
+late), and compares the text with that of an undisturbed run. Prints a Markdown table: for each disturbance
+and node the longest time without a token, and whether the text was the same.
+
+The nodes are processes of this machine that read the model's file; with --hosts (as root), members of a mesh
+on hosts of their own: network namespaces with links of 1 Gbit/s, over which each fetches its weights. There
+links are cut, too.
 """
 
 import argparse
+import json
 import os
+import shutil
 import signal
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 
 from disturbed_server import Server, parse_with_options
+from namespaces import HOME, Namespaces
 
 FIELDS = {"prompt": "Once upon a time there was a harbour. " * 60, "max_tokens": 160,
           "temperature": 0.8, "seed": 7, "logit_bias": {"0": -100, "2": -100}}  # SmolLM2's end tokens
-MOMENTS = {"prefill": 0, "early": 5, "late": 120}  # tokens before the signal
-SIGNALS = (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
+MOMENTS = {"prefill": 0, "early": 5, "late": 120}  # tokens before the disturbance
+SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP, "SIGTERM": signal.SIGTERM}
+LINK_DOWN = "link down"
 STAGES = 3
+CONTEXT = 2048
+NODE_PORT, MESH_PORT = 7701, 7700
 
 
-def start(a):
-    return Server(a.shoal, a.model, STAGES, "-c", 2048, *a.options)
+class LocalNodes:
+    disturbances = list(SIGNALS)
+
+    def __init__(self, a):
+        self.a, self.server = a, None
+
+    def start(self):
+        self.server = Server(self.a.shoal, self.a.model, "--local-nodes", STAGES, "-c", CONTEXT, *self.a.options)
+
+    def disturb(self, i, how):
+        os.kill(self.server.nodes()[f"local-{i}"], SIGNALS[how])
+
+    def end(self):
+        for pid in self.server.nodes().values():
+            os.kill(pid, signal.SIGCONT)
+        self.server.end()
+
+    def close(self):
+        pass
 
 
-def answer(server, moment=None, act=None):
+class Hosts:
+    """The nodes join once; every start has empty stores."""
+
+    disturbances = [*SIGNALS, LINK_DOWN]
+
+    def __init__(self, a):
+        self.a, self.server, self.nodes = a, None, []
+        self.folder = tempfile.mkdtemp(prefix="shoal-survive-")
+        self.spaces = Namespaces("shoals", "10.79.0", STAGES, "1gbit").__enter__()
+        self.mesh = ["--state", f"{self.folder}/server", "--mesh-listen", f"{self.spaces.address(HOME)}:{MESH_PORT}"]
+        for i in range(STAGES):
+            invited = subprocess.Popen([a.shoal, "nodes", "invite", "--json", *self.mesh],
+                                       stdout=subprocess.PIPE, text=True)
+            node = self.start_node(i, "--join", json.loads(invited.stdout.readline())["code"])
+            if invited.wait(timeout=30) != 0:
+                raise SystemExit(f"node {i} did not join")
+            node.kill()
+            node.wait()
+
+    def start_node(self, i, *options):
+        command = [self.a.shoal, "node", "--listen", f"{self.spaces.address(i)}:{NODE_PORT}", "--name", f"host-{i}",
+                   "--state", f"{self.folder}/{i}", "--store", f"{self.folder}/store-{i}", "--log-level", "error"]
+        node = subprocess.Popen(self.spaces.inside(i, [*command, *options]), stdout=subprocess.PIPE, text=True)
+        if not node.stdout.readline().startswith("listening"):
+            raise SystemExit(f"node {i} did not start")
+        return node
+
+    def start(self):
+        self.nodes = [self.start_node(i) for i in range(STAGES)]
+        self.server = Server(self.a.shoal, self.a.model, *self.mesh, "--plan", "spread", "-c", CONTEXT,
+                             *self.a.options)
+
+    def disturb(self, i, how):
+        if how == LINK_DOWN:
+            self.spaces.set_link(i, "down")
+        else:
+            self.nodes[i].send_signal(SIGNALS[how])
+
+    def end(self):
+        for i, node in enumerate(self.nodes):
+            node.kill()
+            node.wait()
+            node.stdout.close()
+            self.spaces.set_link(i, "up")
+            shutil.rmtree(f"{self.folder}/store-{i}")
+        self.server.end()
+
+    def close(self):
+        self.spaces.__exit__()
+        shutil.rmtree(self.folder)
+
+
+def answer(nodes, moment=None, act=None):
     """(text, longest time without a token in s, error)"""
     text, count, longest_s, last = "", 0, 0.0, time.monotonic()
-    stream = server.stream(FIELDS)
+    stream = nodes.server.stream(FIELDS)
     if moment == 0:
         act()
     for event in stream:
@@ -48,22 +129,37 @@ def answer(server, moment=None, act=None):
     return text, longest_s, None
 
 
-def case(a, node, number, moment, expected):
-    server = start(a)  # a node that was lost before would have no part for a while
-    pid = server.nodes()[node]
+def case(nodes, i, how, moment, expected):
+    """(longest time without a token in s, whether the text was the same, error)"""
+    nodes.start()  # a node that was lost before would have no part for a while
 
     def act():
         if moment == "prefill":
-            server.wait(lambda: server.health()[1]["running"] == 1, "the prompt is being read")
-        os.kill(pid, number)
+            nodes.server.wait(lambda: nodes.server.health()[1]["running"] == 1, "the prompt is being read")
+        nodes.disturb(i, how)
 
     try:
-        text, longest_s, error = answer(server, MOMENTS[moment], act)
+        text, longest_s, error = answer(nodes, MOMENTS[moment], act)
     finally:
-        if number == signal.SIGSTOP:
-            os.kill(pid, signal.SIGCONT)
-        server.end()
+        nodes.end()
     return longest_s, error is None and text == expected, error
+
+
+def row(a, nodes, how, i, expected):
+    """Prints one, and tells how many cases failed."""
+    cells, same = [], 0
+    for moment in MOMENTS:
+        runs = [case(nodes, i, how, moment, expected) for _ in range(a.rounds)]
+        gaps = [gap_s for gap_s, _, _ in runs]
+        cells.append(f"{statistics.median(gaps):.2f} s" +
+                     (f" ({min(gaps):.2f} to {max(gaps):.2f})" if a.rounds > 1 else ""))
+        same += sum(ok for _, ok, _ in runs)
+        for _, ok, error in runs:
+            if not ok:
+                print(f"{how} {i} {moment}: {error or 'another text'}", file=sys.stderr)
+    cases = len(MOMENTS) * a.rounds
+    print(f"| {how} | {i} | " + " | ".join(cells) + f" | {same} of {cases} |", flush=True)
+    return cases - same
 
 
 def main():
@@ -71,29 +167,19 @@ def main():
     parser.add_argument("shoal")
     parser.add_argument("model")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--hosts", action="store_true", help="nodes on hosts of their own")
     a = parse_with_options(parser)
-    server = start(a)
-    expected, undisturbed_s, _ = answer(server)
-    server.end()
-    print(f"Undisturbed, the longest wait is the prompt's: {undisturbed_s:.2f} s.\n")
-    print("| signal | node | " + " | ".join(f"{moment}: longest gap" for moment in MOMENTS) + " | same text |")
-    print("|---|---|" + "---|" * (len(MOMENTS) + 1))
-    failures = 0
-    for number in SIGNALS:
-        for i in range(STAGES):
-            cells, same = [], 0
-            for moment in MOMENTS:
-                runs = [case(a, f"local-{i}", number, moment, expected) for _ in range(a.rounds)]
-                gaps = [gap_s for gap_s, _, _ in runs]
-                cells.append(f"{statistics.median(gaps):.2f} s" +
-                             (f" ({min(gaps):.2f} to {max(gaps):.2f})" if a.rounds > 1 else ""))
-                same += sum(ok for _, ok, _ in runs)
-                for _, ok, error in runs:
-                    if not ok:
-                        print(f"{number.name} {i} {moment}: {error or 'another text'}", file=sys.stderr)
-            cases = len(MOMENTS) * a.rounds
-            failures += cases - same
-            print(f"| {number.name} | {i} | " + " | ".join(cells) + f" | {same} of {cases} |", flush=True)
+    nodes = Hosts(a) if a.hosts else LocalNodes(a)
+    try:
+        nodes.start()
+        expected, undisturbed_s, _ = answer(nodes)
+        nodes.end()
+        print(f"Undisturbed, the longest wait is the prompt's: {undisturbed_s:.2f} s.\n")
+        print("| disturbance | node | " + " | ".join(f"{moment}: longest gap" for moment in MOMENTS) + " | same text |")
+        print("|---|---|" + "---|" * (len(MOMENTS) + 1))
+        failures = sum(row(a, nodes, how, i, expected) for how in nodes.disturbances for i in range(STAGES))
+    finally:
+        nodes.close()
     sys.exit(1 if failures else 0)
 
 

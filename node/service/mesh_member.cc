@@ -72,13 +72,12 @@ bool MeshMember::Connect(grpc::Channel& channel) {
   return false;
 }
 
-// Those it was at when this node joined; and, once none of them answered, those where somebody
-// says to be of this mesh: whoever answers has to prove that.
-std::vector<Address> MeshMember::Addresses(bool answered) const {
+// Those it was at when this node joined, and those where somebody says to be of this mesh: all who
+// answer, since only the right one can prove that.
+std::vector<Address> MeshMember::SeekAddresses() const {
   std::vector<Address> addresses = options_.coordinator.addresses;
-  if (answered) return addresses;
   const Result<std::vector<FoundCoordinator>> found =
-      SeekCoordinators(credentials_->self().mesh, kSeekMs, true);
+      SeekCoordinators(credentials_->self().mesh, kSeekMs, false);
   if (!found.ok()) return addresses;
   for (const FoundCoordinator& one : *found) addresses.push_back(one.address);
   return addresses;
@@ -86,14 +85,12 @@ std::vector<Address> MeshMember::Addresses(bool answered) const {
 
 void MeshMember::MemberThreadMain() {
   int backoff_ms = kFirstBackoffMs;
-  std::vector<Address> addresses = Addresses(true);
+  std::vector<Address> addresses = options_.coordinator.addresses;
   size_t turn = 0;
-  bool answered = true;  // one of the addresses, the last time round
   do {
-    if (turn == addresses.size()) {
-      addresses = Addresses(answered);
+    if (turn == addresses.size()) {  // none of them answered
+      addresses = SeekAddresses();
       turn = 0;
-      answered = false;
     }
     const Address& address = addresses[turn++];
     const Trust trust = {credentials_, Role::kCoordinator, options_.coordinator.id};
@@ -109,7 +106,7 @@ void MeshMember::MemberThreadMain() {
         return;
       }
       backoff_ms = kFirstBackoffMs;
-      answered = true;
+      --turn;  // it is asked first again
     }
     backoff_ms = std::min(2 * backoff_ms, kMostBackoffMs);
   } while (Pause(Jittered(backoff_ms)));

@@ -57,7 +57,7 @@ class MeshMember {
 
  private:
   void MemberThreadMain();
-  std::vector<Address> Addresses(bool answered) const;
+  std::vector<Address> SeekAddresses() const;
   bool Connect(grpc::Channel& channel);
   Status Attend(v1::Pairing::Stub& stub);
   Status Hear(const v1::CoordinatorWord& word);

@@ -12,10 +12,13 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 
-PREFIX = "shoalp"
-NODE_PORT, PROXY_PORT, MESH = 7701, 7702, "10.78.0.1:7700"
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
+from namespaces import Namespaces
+
+NODE_PORT, PROXY_PORT = 7701, 7702
 PROMPT = {"small": 512, "large": 256}
 OUTPUT = {"small": 96, "large": 24}
 SESSIONS = 4
@@ -45,23 +48,20 @@ LEVEL = 1.03  # times are level up to here: what the same plan differs by from r
 KEYS = ("decode_s", "first_token_s", "tokens_per_s")
 
 
-def run(*command, **options):
-    return subprocess.run(command, check=True, text=True, **options)
-
-
 class Lab:
     """Namespace 0 is the coordinator's, the others the nodes'."""
 
     def __init__(self, build, model, nodes, memory_mib, rate, delay_ms):
         self.build, self.model, self.nodes, self.memory_mib = build, model, nodes, memory_mib
-        self.rate, self.delay_ms = rate, delay_ms
+        self.delay_ms = delay_ms
+        self.spaces = Namespaces("shoalp", "10.78.0", len(nodes) + 1, rate)
         self.processes = []
         self.state = tempfile.mkdtemp(prefix="shoal-predict-")
         os.environ["SHOAL_STATE"] = f"{self.state}/coordinator"
 
     def __enter__(self):
         try:
-            self.make_links()
+            self.spaces.__enter__()
             for i, processors in enumerate(self.nodes, 1):
                 self.start_node(i, processors)
         except BaseException:
@@ -74,29 +74,11 @@ class Lab:
             process.stdin.close()
             process.terminate()
             process.wait(timeout=30)
-        for i in range(len(self.nodes) + 1):
-            subprocess.run(["ip", "netns", "del", f"{PREFIX}{i}"], stderr=subprocess.DEVNULL)
-        subprocess.run(["ip", "link", "del", f"{PREFIX}br"], stderr=subprocess.DEVNULL)
+        self.spaces.__exit__()
         shutil.rmtree(self.state, ignore_errors=True)
 
-    def make_links(self):
-        run("ip", "link", "add", f"{PREFIX}br", "type", "bridge")
-        run("ip", "link", "set", f"{PREFIX}br", "up")
-        for i in range(len(self.nodes) + 1):
-            space, veth = f"{PREFIX}{i}", f"{PREFIX}v{i}"
-            run("ip", "netns", "add", space)
-            run("ip", "link", "add", veth, "type", "veth", "peer", "name", "eth0", "netns", space)
-            run("ip", "link", "set", veth, "master", f"{PREFIX}br", "up")
-            run("ip", "-n", space, "addr", "add", f"10.78.0.{i + 1}/24", "dev", "eth0")
-            run("ip", "-n", space, "link", "set", "eth0", "up")
-            run("ip", "-n", space, "link", "set", "lo", "up")
-            # A small bucket: what passes at once is not what the rate says.
-            shape = ["root", "tbf", "rate", self.rate, "burst", "64kb", "latency", "400ms"]
-            run("ip", "netns", "exec", space, "tc", "qdisc", "add", "dev", "eth0", *shape)
-            run("tc", "qdisc", "add", "dev", veth, *shape)
-
     def start(self, index, command):
-        process = subprocess.Popen(["ip", "netns", "exec", f"{PREFIX}{index}", *map(str, command)],
+        process = subprocess.Popen(self.spaces.inside(index, command),
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.processes.append(process)
         line = process.stdout.readline()
@@ -104,10 +86,11 @@ class Lab:
             raise RuntimeError(f"{command[0]} did not start")
 
     def start_node(self, index, processors):
-        host = f"10.78.0.{index + 1}"
+        host = self.spaces.address(index)
         invited = subprocess.Popen(
-            ["ip", "netns", "exec", f"{PREFIX}0", f"{self.build}/tools/shoal", "nodes", "invite", "--json",
-             "--mesh-listen", MESH], stdout=subprocess.PIPE, text=True)
+            self.spaces.inside(0, [f"{self.build}/tools/shoal", "nodes", "invite", "--json",
+                                   "--mesh-listen", f"{self.spaces.address(0)}:7700"]),
+            stdout=subprocess.PIPE, text=True)
         code = json.loads(invited.stdout.readline())["code"]
         memory = ["--memory-limit", self.memory_mib] if self.memory_mib else []
         self.start(index, ["taskset", "-c", processors, f"{self.build}/tools/shoal", "node",
@@ -123,11 +106,11 @@ class Lab:
 
     def address(self, index):
         name = f"n{index + 1}"
-        return f"{name}@10.78.0.{index + 2}:{PROXY_PORT}" if self.delay_ms else name
+        return f"{name}@{self.spaces.address(index + 1)}:{PROXY_PORT}" if self.delay_ms else name
 
     def output(self, *command):
-        done = run("ip", "netns", "exec", f"{PREFIX}0", *map(str, command), stdout=subprocess.PIPE,
-                   stderr=subprocess.DEVNULL)
+        done = subprocess.run(self.spaces.inside(0, command), check=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
         return json.loads(done.stdout)
 
 
