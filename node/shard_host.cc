@@ -40,6 +40,13 @@ Status ShardHost::OpenFile(const ShardRequest& request) {
   return OkStatus();
 }
 
+Status ShardHost::OpenFromStore(const OpenStored& open_stored) {
+  ASSIGN_OR_RETURN(GgufFile file, open_stored());
+  file_ = std::make_shared<const GgufFile>(std::move(file));
+  is_stored_ = true;
+  return OkStatus();
+}
+
 Status ShardHost::OpenModel(const ShardRequest& request, const OpenStored& open_stored) {
   if (!request.model_path.empty()) {
     is_stored_ = false;
@@ -48,14 +55,12 @@ Status ShardHost::OpenModel(const ShardRequest& request, const OpenStored& open_
     if (!elsewhere || open_stored == nullptr) return opened;
   }
   current_ = {};
-  ASSIGN_OR_RETURN(GgufFile file, open_stored());
-  file_ = std::make_shared<const GgufFile>(std::move(file));
-  is_stored_ = true;
-  return OkStatus();
+  return OpenFromStore(open_stored);
 }
 
-Status ShardHost::Load(const ShardRequest& request, const OpenStored& open_stored,
-                       LoadProgress* progress) {
+Status ShardHost::Load(const ShardRequest& request, std::span<const ShardRequest> spares,
+                       const OpenStored& open_stored, LoadProgress* progress) {
+  bool opened = false;
   if (current_.stage == nullptr || !IsSame(current_.request, request)) {
     const auto spare = std::find_if(spares_.begin(), spares_.end(), [&](const Held& held) {
       return IsSame(held.request, request);
@@ -67,41 +72,51 @@ Status ShardHost::Load(const ShardRequest& request, const OpenStored& open_store
       current_ = {};
       spares_.clear();  // their memory may be needed
       RETURN_IF_ERROR(OpenModel(request, open_stored));
+      opened = true;
       ASSIGN_OR_RETURN(current_, LoadStage(request, progress));
     }
   }
   current_.stage->CloseAll();
+  if (!spares.empty()) HoldSpares(spares, opened ? nullptr : open_stored);
   return OkStatus();
 }
 
-void ShardHost::HoldSpares(std::span<const ShardRequest> wanted) {
+bool ShardHost::Holds(const ShardRequest& request) const {
+  const auto is_it = [&](const Held& held) { return IsSame(held.request, request); };
+  return is_it(current_) || std::any_of(spares_.begin(), spares_.end(), is_it);
+}
+
+void ShardHost::HoldSpares(std::span<const ShardRequest> wanted, const OpenStored& open_stored) {
   std::erase_if(spares_, [&](const Held& held) {
     return std::none_of(wanted.begin(), wanted.end(),
                         [&](const ShardRequest& request) { return IsSame(held.request, request); });
   });
-  if (is_stored_) return;
+  bool reopen = is_stored_ && open_stored != nullptr;  // what it was opened for were other layers
   for (const ShardRequest& request : wanted) {
-    const auto holds = [&](const Held& held) { return IsSame(held.request, request); };
-    if (holds(current_) || std::any_of(spares_.begin(), spares_.end(), holds)) continue;
-    // A stage's weights are about as large, layer by layer, as the ones that are held.
-    const double layer_bytes = static_cast<double>(current_.stage->memory().weights_bytes) /
-                               current_.request.layers.size();
-    const double needed = kSpareMargin * layer_bytes * request.layers.size();
-    const int64_t available = AvailableMemoryBytes();
-    if (available > 0 && needed > static_cast<double>(available)) {
-      spdlog::info("no spare of layers [{}, {}): {} MiB needed, {} MiB free", request.layers.begin,
-                   request.layers.end, static_cast<int64_t>(needed) >> 20, available >> 20);
-      continue;
-    }
-    LoadProgress progress;
-    Result<Held> held = LoadStage(request, &progress);
-    if (!held.ok()) {
-      spdlog::warn("no spare of layers [{}, {}): {}", request.layers.begin, request.layers.end,
-                   held.error().message);
-      continue;
-    }
-    spares_.push_back(std::move(*held));
+    if (Holds(request)) continue;
+    Status held = OkStatus();
+    if (std::exchange(reopen, false)) held = OpenFromStore(open_stored);
+    if (held.ok()) held = HoldSpare(request);
+    if (held.ok()) continue;
+    spdlog::warn("no spare of layers [{}, {}): {}", request.layers.begin, request.layers.end,
+                 held.error().message);
   }
+}
+
+Status ShardHost::HoldSpare(const ShardRequest& request) {
+  // A stage's weights are about as large, layer by layer, as the ones that are held.
+  const double layer_bytes =
+      static_cast<double>(current_.stage->memory().weights_bytes) / current_.request.layers.size();
+  const double needed = kSpareMargin * layer_bytes * request.layers.size();
+  const int64_t available = AvailableMemoryBytes();
+  if (available > 0 && needed > static_cast<double>(available)) {
+    return ResourceExhausted(fmt::format("{} MiB needed, {} MiB free",
+                                         static_cast<int64_t>(needed) >> 20, available >> 20));
+  }
+  LoadProgress progress;
+  ASSIGN_OR_RETURN(Held held, LoadStage(request, &progress));
+  spares_.push_back(std::move(held));
+  return OkStatus();
 }
 
 void ShardHost::Unload() {
@@ -132,6 +147,8 @@ Result<ShardHost::Held> ShardHost::LoadStage(const ShardRequest& request, LoadPr
   Held held;
   held.request = request;
   ASSIGN_OR_RETURN(held.stage, Stage::Load(file_, config, options, kernels_, pool_, progress));
+  spdlog::info("layers [{}, {}) packed, {} MiB", request.layers.begin, request.layers.end,
+               held.stage->memory().weights_bytes >> 20);
   return held;
 }
 

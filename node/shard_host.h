@@ -32,8 +32,9 @@ struct ShardRequest {
   TensorType kv_type = TensorType::kF16;  // REQUIRES IsKvType
 };
 
-// Opens the model as the chunk store holds it, which may take as long as its bytes take to come
-// over the network.
+// Opens the model as the chunk store holds it, with the layers of the request and of its spares,
+// which may take as long as their bytes take to come over the network. Spares that do not come are
+// missing in the file.
 using OpenStored = std::function<Result<GgufFile>()>;
 
 class ShardHost {
@@ -44,15 +45,14 @@ class ShardHost {
       : kernels_(kernels), pool_(pool), cache_folder_(std::move(cache_folder)) {}
 
   // Makes stage() hold the request's layers, without sessions. `open_stored` (none: there is no
-  // store) serves a request without a path, or whose file is not here. Errors: its own, those of
-  // GgufFile::Open, ReadModelConfig and Stage::Load; kFailedPrecondition if the file is not the
-  // model that is asked for (both identities named); kResourceExhausted if memory does not suffice.
-  // No stage after an error.
-  Status Load(const ShardRequest& request, const OpenStored& open_stored, LoadProgress* progress);
-  // Holds these besides, of the same model, as far as memory allows, and drops other spares. Of a
-  // model in the store it holds none: what is there are the layers that were fetched.
-  // REQUIRES Load to have succeeded.
-  void HoldSpares(std::span<const ShardRequest> wanted);
+  // store) serves a request without a path, or whose file is not here; it is called once at most.
+  // Unless `spares` is empty, it then holds these besides, of the same model, as far as memory
+  // allows, and drops other spares. Errors: its own, those of GgufFile::Open, ReadModelConfig and
+  // Stage::Load; kFailedPrecondition if the file is not the model that is asked for (both
+  // identities named); kResourceExhausted if memory does not suffice. No stage after an error; a
+  // spare that cannot be held is none.
+  Status Load(const ShardRequest& request, std::span<const ShardRequest> spares,
+              const OpenStored& open_stored, LoadProgress* progress);
   // Null before Load.
   Stage* stage() { return current_.stage.get(); }
   void Unload();
@@ -65,6 +65,10 @@ class ShardHost {
   };
   Status OpenModel(const ShardRequest& request, const OpenStored& open_stored);
   Status OpenFile(const ShardRequest& request);
+  Status OpenFromStore(const OpenStored& open_stored);
+  bool Holds(const ShardRequest& request) const;
+  void HoldSpares(std::span<const ShardRequest> wanted, const OpenStored& open_stored);
+  Status HoldSpare(const ShardRequest& request);
   Result<Held> LoadStage(const ShardRequest& request, LoadProgress* progress);
 
   const kernels::KernelTable& kernels_;

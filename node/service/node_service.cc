@@ -314,11 +314,11 @@ Status NodeService::Replace(Epoch epoch) {
 }
 
 Status NodeService::LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
-                              ShardProgress& progress) {
-  if (weights_ == nullptr) return shard_host_.Load(shard, nullptr, &progress.load);
+                              std::span<const ShardRequest> spares, ShardProgress& progress) {
+  if (weights_ == nullptr) return shard_host_.Load(shard, spares, nullptr, &progress.load);
   ASSIGN_OR_RETURN(const WeightsRequest weights, ReadWeightsRequest(request, options_.credentials));
-  return shard_host_.Load(
-      shard, [&] { return weights_->OpenShard(weights, pool_, &progress.fetch); }, &progress.load);
+  const auto open = [&] { return weights_->OpenShard(weights, pool_, &progress.fetch); };
+  return shard_host_.Load(shard, spares, open, &progress.load);
 }
 
 grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::PrepareRequest* request,
@@ -335,11 +335,8 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   if (const Status replaced = Replace(epoch); !replaced.ok()) return AsGrpc(replaced);
 
   ShardProgress progress;
-  std::future<Status> loading = std::async(std::launch::async, [&]() -> Status {
-    RETURN_IF_ERROR(LoadShard(*request, *shard, progress));
-    if (!spares->empty()) shard_host_.HoldSpares(*spares);
-    return OkStatus();
-  });
+  std::future<Status> loading = std::async(
+      std::launch::async, [&] { return LoadShard(*request, *shard, *spares, progress); });
   v1::PrepareProgress message;
   while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
     message.set_bytes_done(progress.load.bytes_done);
@@ -358,7 +355,7 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
     if (unavailable_) return {grpc::UNAVAILABLE, "this node pauses: " + *unavailable_};
     plan_ = std::make_shared<ActivePlan>(epoch, shard->model_identity, *codec, stage);
   }
-  spdlog::info("epoch {}: layers [{}, {}) loaded, {} MiB", epoch.value, shard->layers.begin,
+  spdlog::info("epoch {}: layers [{}, {}) ready, {} MiB", epoch.value, shard->layers.begin,
                shard->layers.end, stage.memory().weights_bytes >> 20);
   message.set_bytes_done(progress.load.bytes_total);
   message.set_bytes_total(progress.load.bytes_total);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/clock.h"
@@ -85,7 +86,7 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
     LoadProgress load;
   };
   Status LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
-                   ShardProgress& progress);
+                   std::span<const ShardRequest> spares, ShardProgress& progress);
   Status CheckAvailable();
   Result<Address> Reach(const std::string& text) const;
   bool IsServing();

@@ -30,6 +30,9 @@ Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request,
   weights.epoch = Epoch{request.epoch()};
   ASSIGN_OR_RETURN(weights.model_identity, ReadDigest(request.model_identity()));
   weights.layers = {request.layer_begin(), request.layer_end()};
+  for (const v1::SpareStage& spare : request.spares()) {
+    weights.spares.push_back({spare.layer_begin(), spare.layer_end()});
+  }
   weights.supplied = request.supplied();
   weights.member = request.member();
   if (request.peers_size() > kMaxPeers) {
@@ -166,9 +169,8 @@ Result<StoredModel> WeightsService::FetchModel(Sources& sources, const Sha256Dig
 }
 
 Status WeightsService::FetchChunks(Sources& sources, const StoredModel& model,
-                                   std::span<const ManifestTensor* const> tensors, ThreadPool& pool,
+                                   const std::map<Sha256Digest, int64_t>& chunks, ThreadPool& pool,
                                    FetchProgress* progress) {
-  const std::map<Sha256Digest, int64_t> chunks = ChunksOf(tensors);
   std::vector<Sha256Digest> wanted;
   for (const auto& [chunk, bytes] : chunks) wanted.push_back(chunk);
   const std::vector<Sha256Digest> missing = store_.Missing(wanted, pool);
@@ -182,22 +184,49 @@ Status WeightsService::FetchChunks(Sources& sources, const StoredModel& model,
   return sources.fetcher().Fetch(std::move(items), progress);
 }
 
+Result<ChunkStore::Pin> WeightsService::FetchLayers(Sources& sources, const StoredModel& model,
+                                                    const LayerRange& layers, ThreadPool& pool,
+                                                    FetchProgress* progress) {
+  const int64_t start_ns = clock_.NowNs();
+  const int64_t start_bytes = progress->bytes_done;
+  const int64_t start_first = progress->first_source_bytes;
+  const auto chunks = ChunksOf(model.TensorsOf(layers.begin, layers.end));
+  std::vector<Sha256Digest> kept = {model.manifest().metadata_hash};
+  for (const auto& [chunk, bytes] : chunks) kept.push_back(chunk);
+  ChunkStore::Pin pin = store_.Keep(std::move(kept));
+  RETURN_IF_ERROR(FetchChunks(sources, model, chunks, pool, progress));
+  spdlog::info("weights of layers [{}, {}): {} bytes fetched in {:.2f} s, {} from the coordinator",
+               layers.begin, layers.end, progress->bytes_done - start_bytes,
+               static_cast<double>(clock_.NowNs() - start_ns) / kNsPerS,
+               progress->first_source_bytes - start_first);
+  return pin;
+}
+
 Result<GgufFile> WeightsService::OpenShard(const WeightsRequest& request, ThreadPool& pool,
                                            FetchProgress* progress) {
-  const int64_t start_ns = clock_.NowNs();
   Sources sources(*this, request);
   const ChunkStore::Pin documents = store_.Keep({request.model_identity});
   ASSIGN_OR_RETURN(const StoredModel model, FetchModel(sources, request.model_identity, pool));
-  const auto tensors = model.TensorsOf(request.layers.begin, request.layers.end);
-  std::vector<Sha256Digest> chunks = {model.manifest().metadata_hash};
-  for (const auto& [chunk, bytes] : ChunksOf(tensors)) chunks.push_back(chunk);
-  const ChunkStore::Pin pin = store_.Keep(std::move(chunks));
-  RETURN_IF_ERROR(FetchChunks(sources, model, tensors, pool, progress));
-  spdlog::info("weights of layers [{}, {}): {} bytes fetched in {:.2f} s, {} from the coordinator",
-               request.layers.begin, request.layers.end, progress->bytes_done.load(),
-               static_cast<double>(clock_.NowNs() - start_ns) / kNsPerS,
-               progress->first_source_bytes.load());
-  return model.Open(store_, tensors);
+  std::vector<ChunkStore::Pin> pins(1);
+  ASSIGN_OR_RETURN(pins[0], FetchLayers(sources, model, request.layers, pool, progress));
+  std::set<const ManifestTensor*> tensors;
+  const auto add = [&](const LayerRange& layers) {
+    for (const ManifestTensor* tensor : model.TensorsOf(layers.begin, layers.end)) {
+      tensors.insert(tensor);
+    }
+  };
+  add(request.layers);
+  for (const LayerRange& spare : request.spares) {
+    Result<ChunkStore::Pin> pin = FetchLayers(sources, model, spare, pool, progress);
+    if (!pin.ok()) {
+      spdlog::warn("weights of layers [{}, {}), to spare: {}", spare.begin, spare.end,
+                   pin.error().message);
+      break;
+    }
+    pins.push_back(std::move(*pin));
+    add(spare);
+  }
+  return model.Open(store_, std::vector(tensors.begin(), tensors.end()));
 }
 
 void WeightsService::CancelFetch() {

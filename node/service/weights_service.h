@@ -36,7 +36,8 @@ struct WeightsRequest {
   Epoch epoch;
   Sha256Digest model_identity{};
   LayerRange layers;
-  bool supplied = false;  // the coordinator calls Supply for this epoch
+  std::vector<LayerRange> spares;  // of the node's spare stages
+  bool supplied = false;           // the coordinator calls Supply for this epoch
   uint32_t member = 0;
   std::vector<WeightPeer> peers;
 };
@@ -56,9 +57,9 @@ class WeightsService final : public v1::Weights::Service {
   grpc::Status Have(grpc::ServerContext* context, const v1::HaveRequest* request,
                     v1::HaveReply* reply) override;
 
-  // The shard from the store, after what is missing there was fetched. `pool` hashes what the store
-  // has not checked yet. Errors: those of PieceFetcher::Fetch and StoredModel::Make; what has come
-  // stays in the store.
+  // The shard and its spares from the store, after what is missing there was fetched. `pool` hashes
+  // what the store has not checked yet. Errors: those of PieceFetcher::Fetch and StoredModel::Make;
+  // what has come stays in the store. Without the spares if they cannot be fetched.
   Result<GgufFile> OpenShard(const WeightsRequest& request, ThreadPool& pool,
                              FetchProgress* progress);
   // Makes an OpenShard that is under way fail soon.
@@ -70,8 +71,12 @@ class WeightsService final : public v1::Weights::Service {
   class Sources;
 
   Result<StoredModel> FetchModel(Sources& sources, const Sha256Digest& identity, ThreadPool& pool);
+  // Gives what keeps them in the store.
+  Result<ChunkStore::Pin> FetchLayers(Sources& sources, const StoredModel& model,
+                                      const LayerRange& layers, ThreadPool& pool,
+                                      FetchProgress* progress);
   Status FetchChunks(Sources& sources, const StoredModel& model,
-                     std::span<const ManifestTensor* const> tensors, ThreadPool& pool,
+                     const std::map<Sha256Digest, int64_t>& chunks, ThreadPool& pool,
                      FetchProgress* progress);
   bool Stopping() const { return stopping_; }
 

@@ -15,7 +15,16 @@ import ssl
 import subprocess
 import threading
 
-from shoal_process import ShoalTestCase, golden, real_model, run_tests, tiny_model, wait_for
+from shoal_process import (
+    ShoalTestCase,
+    events,
+    golden,
+    read_text,
+    real_model,
+    run_tests,
+    tiny_model,
+    wait_for,
+)
 
 FETCHED = re.compile(r"layers \[(\d+), (\d+)\): (\d+) bytes fetched in [\d.]+ s, (\d+) from")
 SLOW_MBIT = 160  # 20 MB/s: a transfer lasts for seconds
@@ -92,6 +101,28 @@ class Weights(ShoalTestCase):
         print(f"fetched {total} bytes, {from_coordinator} of them from the coordinator")
         self.assertLess(from_coordinator, total)
         self.assertLessEqual(from_coordinator, os.path.getsize(model))
+
+    def test_with_spares_nothing_is_fetched_or_loaded_after_a_loss(self):
+        nodes = [self.start(name) for name in "abc"]
+        server = self.start_server(
+            real_model(), "--plan", "spread", "--spares", 1, "-c", 512,
+            *(option for _, address in nodes for option in ("--node", address)),
+        )  # fmt: skip
+        expected = server.ask("Say hello.", max_tokens=48)
+        survivors = [nodes[0][0], nodes[2][0]]
+        before = [(self.fetched(node), self.loaded(node)) for node in survivors]
+        self.assertTrue(all(any(fetched) and loaded > 1 for fetched, loaded in before), before)
+        stream = events(server.stream("Say hello.", max_tokens=48))
+        read_text(stream, 2)
+        nodes[1][0].send(signal.SIGKILL)
+        self.assertEqual(list(stream)[-1], "[DONE]")
+        self.assertEqual(server.ask("Say hello.", max_tokens=48), expected)
+        self.assertIn("2 stages ready", server.process.errors())
+        self.assertEqual([(self.fetched(node), self.loaded(node)) for node in survivors], before)
+
+    def loaded(self, node):
+        """How many stages it packed, spares among them."""
+        return node.errors().count(" packed, ")
 
     def test_a_node_killed_in_the_middle_goes_on(self):
         model = real_model()
