@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kKeepaliveMs = 5000;
 constexpr int kHandshakeMs = 5000;  // of TLS: a peer that says nothing holds no connection
+constexpr int kIdleMs = 60'000;     // and neither does one that calls nothing
 // A step is written without waiting for the peer to have read the one before it.
 constexpr int kStreamWindowBytes = 4 << 20;
 
@@ -62,6 +63,7 @@ void ConfigureServer(grpc::ServerBuilder& builder, const Address& address,
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMs);
   builder.AddListeningPort(address.ToString(),
                            credentials == nullptr ? grpc::InsecureServerCredentials() : credentials,
                            bound_port);

@@ -147,8 +147,8 @@ Result<ShardHost::Held> ShardHost::LoadStage(const ShardRequest& request, LoadPr
   Held held;
   held.request = request;
   ASSIGN_OR_RETURN(held.stage, Stage::Load(file_, config, options, kernels_, pool_, progress));
-  spdlog::info("layers [{}, {}) packed, {} MiB", request.layers.begin, request.layers.end,
-               held.stage->memory().weights_bytes >> 20);
+  spdlog::debug("layers [{}, {}) packed, {} MiB", request.layers.begin, request.layers.end,
+                held.stage->memory().weights_bytes >> 20);
   return held;
 }
 

@@ -97,6 +97,9 @@ Completions::Completions(const CutGraph& graph, const UsedSpace& used)
                                                      static_cast<size_t>(graph.layers) *
                                                      static_cast<size_t>(graph.groups))) {
   MeasureReach();
+  after_.resize(static_cast<size_t>(graph.layers));
+  then_.resize(static_cast<size_t>(graph.groups));
+  windows_.resize(static_cast<size_t>(graph.groups));
   for (int32_t state = used.states() - 1; state >= 0; --state) FillState(state);
   for (int32_t begin = 0; begin < graph.layers; ++begin) {
     for (int32_t g = 0; g < graph.groups; ++g) best_ = std::min(best_, FromStart(g, begin));
@@ -112,6 +115,12 @@ int32_t CutGraph::LongestStage(int32_t group) const {
 }
 
 void Completions::MeasureReach() {
+  for (int32_t boundary = 1; boundary < graph_.layers; ++boundary) {
+    const auto at = static_cast<size_t>(boundary);
+    const bool same = boundary > 1 && graph_.hop_class[at] == graph_.hop_class[at - 1];
+    if (!same) same_hops_.push_back({boundary, boundary});
+    same_hops_.back().end = boundary + 1;
+  }
   for (int32_t g = 0; g < graph_.groups; ++g) {
     for (int32_t begin = 0; begin < graph_.layers; ++begin) {
       if (graph_.start_s[graph_.At(begin, g, graph_.groups)] < kEndless) {
@@ -148,48 +157,80 @@ double Completions::FromStart(int32_t group, int32_t begin) const {
   return graph_.start_s[graph_.At(begin, group, graph_.groups)] + cost(used, group, begin);
 }
 
-// Begins descend: the ends after a begin are known before it, also where `used` stays the same.
+// The innermost loop of the search: contiguous in everything that it reads.
+void Completions::MeasureAfter(int32_t used, int32_t group, StageRange ends) {
+  const size_t finish = graph_.At(group, 0, graph_.layers + 1);
+  for (int32_t end = ends.begin; end < ends.end; ++end) {
+    const auto at = static_cast<size_t>(end);
+    after_[at] = used_.complete(used) ? graph_.finish_s[finish + at] : kEndless;
+  }
+  for (const int32_t next : open_) {
+    const double* then = &cost_[Index(used_.next(used, next), next, 0)];
+    for (const StageRange& same : same_hops_) {
+      const double hop = graph_.hop(group, next, same.begin);
+      const int32_t last = std::min(same.end, ends.end);
+      for (int32_t end = std::max(same.begin, ends.begin); end < last; ++end) {
+        double& after = after_[static_cast<size_t>(end)];
+        after = std::min(after, hop + then[end]);
+      }
+    }
+  }
+}
+
+double Completions::After(int32_t used, int32_t group, int32_t end) const {
+  if (end == graph_.layers) return kEndless;
+  double after = used_.complete(used) ? graph_.finish(group, end) : kEndless;
+  const double* hops = graph_.hops(group, end);
+  for (size_t i = 0; i < open_.size(); ++i) after = std::min(after, hops[open_[i]] + then_[i]);
+  return after;
+}
+
+// One step of a group's descent: to stages that begin at `begin`, of which the shortest ends one
+// layer later, at the cost `after`; that is kEndless where the model ends.
+void Completions::Descend(int32_t used, int32_t group, int32_t begin, double after) {
+  EndWindow& window = windows_[static_cast<size_t>(group)];
+  if (after < kEndless) window.Add(begin + 1, graph_.before(group, begin + 1) + after);
+  if (begin >= begins_.end) return;
+  double least = window.Least(graph_.farthest[graph_.At(group, begin, graph_.layers)]);
+  if (used_.complete(used) && graph_.allows(group, {begin, graph_.layers})) {
+    least =
+        std::min(least, graph_.before(group, graph_.layers) + graph_.finish(group, graph_.layers));
+  }
+  cost_[Index(used, group, begin)] =
+      least + graph_.stage_s[static_cast<size_t>(group)] - graph_.before(group, begin);
+}
+
 void Completions::FillState(int32_t used) {
   std::vector<int32_t> latest;
-  std::vector<int32_t> open;
+  open_.clear();
+  bool feeds_itself = false;  // then costs at a begin need those of all groups at later ones
   for (int32_t g = 0; g < graph_.groups; ++g) {
     if (used_.holds(used, g)) latest.push_back(g);
-    if (used_.next(used, g) >= 0) open.push_back(g);
+    if (used_.next(used, g) >= 0) open_.push_back(g);
+    feeds_itself |= used_.next(used, g) == used;
   }
-  if (latest.empty()) return;
-  const StageRange begins = Begins(used);
-  for (int32_t begin = 0; begin < graph_.layers; ++begin) {
-    if (begin >= begins.begin && begin < begins.end) continue;
-    std::fill_n(&cost_[Index(used, 0, begin)], graph_.groups, kEndless);
+  begins_ = Begins(used);
+  for (const int32_t g : latest) {
+    std::fill_n(&cost_[Index(used, g, 0)], graph_.layers, kEndless);
+    windows_[static_cast<size_t>(g)].Reset(graph_.layers);
   }
-  if (begins.size() <= 0) return;
-  windows_.resize(static_cast<size_t>(graph_.groups));
-  for (const int32_t g : latest) windows_[static_cast<size_t>(g)].Reset(graph_.layers);
-  std::vector<double> next_cost(open.size());
-  const bool complete = used_.complete(used);
-  const int32_t farthest = std::min(graph_.layers, begins.end - 1 + std::max(1, longest_of_all_));
-  for (int32_t begin = farthest - 1; begin >= begins.begin; --begin) {
-    const int32_t end = begin + 1;
-    for (size_t i = 0; i < open.size() && end < graph_.layers; ++i) {
-      next_cost[i] = cost(used_.next(used, open[i]), open[i], end);
+  if (begins_.size() <= 0) return;
+  const int32_t layers = graph_.layers;
+  const int32_t farthest = std::min(layers, begins_.end - 1 + std::max(1, longest_of_all_));
+  if (feeds_itself) {
+    for (int32_t begin = farthest - 1; begin >= begins_.begin; --begin) {
+      for (size_t i = 0; i < open_.size() && begin + 1 < layers; ++i) {
+        then_[i] = cost(used_.next(used, open_[i]), open_[i], begin + 1);
+      }
+      for (const int32_t g : latest) Descend(used, g, begin, After(used, g, begin + 1));
     }
-    for (const int32_t g : latest) {
-      EndWindow& window = windows_[static_cast<size_t>(g)];
-      if (end < graph_.layers) {
-        double after = complete ? graph_.finish(g, end) : kEndless;
-        const double* hops = graph_.hops(g, end);
-        for (size_t i = 0; i < open.size(); ++i) {
-          after = std::min(after, hops[open[i]] + next_cost[i]);
-        }
-        if (after < kEndless) window.Add(end, graph_.before(g, end) + after);
-      }
-      if (begin >= begins.end) continue;
-      double least = window.Least(graph_.farthest[graph_.At(g, begin, graph_.layers)]);
-      if (complete && graph_.allows(g, {begin, graph_.layers})) {
-        least = std::min(least, graph_.before(g, graph_.layers) + graph_.finish(g, graph_.layers));
-      }
-      cost_[Index(used, g, begin)] =
-          least + graph_.stage_s[static_cast<size_t>(g)] - graph_.before(g, begin);
+    return;
+  }
+  for (const int32_t g : latest) {
+    MeasureAfter(used, g, {begins_.begin + 1, std::min(farthest + 1, layers)});
+    for (int32_t begin = farthest - 1; begin >= begins_.begin; --begin) {
+      Descend(used, g, begin,
+              begin + 1 < layers ? after_[static_cast<size_t>(begin + 1)] : kEndless);
     }
   }
 }

@@ -147,25 +147,36 @@ class Completions {
 
   size_t Index(int32_t used, int32_t group, int32_t begin) const {
     const size_t row =
-        static_cast<size_t>(used) * static_cast<size_t>(graph_.layers) + static_cast<size_t>(begin);
-    return row * static_cast<size_t>(graph_.groups) + static_cast<size_t>(group);
+        static_cast<size_t>(used) * static_cast<size_t>(graph_.groups) + static_cast<size_t>(group);
+    return row * static_cast<size_t>(graph_.layers) + static_cast<size_t>(begin);
   }
   void MeasureReach();
   // Begins of stages that can be part of a path: what the used devices can hold lies before, and
   // what the others can hold after.
   StageRange Begins(int32_t used) const;
   void FillState(int32_t used);
+  // The least cost of what follows a stage of `group` that ends here: the first for all of `ends`,
+  // which become after_[end]; the second REQUIRES then_ of this end.
+  void MeasureAfter(int32_t used, int32_t group, StageRange ends);
+  double After(int32_t used, int32_t group, int32_t end) const;
+  void Descend(int32_t used, int32_t group, int32_t begin, double after);
   double FromStart(int32_t group, int32_t begin) const;
   Point First() const;
 
   const CutGraph& graph_;
   const UsedSpace& used_;
-  std::unique_ptr<double[]> cost_;  // [states, layers, groups]
+  std::unique_ptr<double[]> cost_;  // [states, groups, layers]
   std::vector<int32_t> longest_;    // [groups] layers of a stage
   int32_t longest_of_all_ = 0;
   int32_t layers_at_start_ = 0;  // that may lie before the groups' first stage, and after the last
   int32_t layers_at_finish_ = 0;
-  std::vector<EndWindow> windows_;  // [groups] of the state being filled
+  std::vector<StageRange> same_hops_;  // boundaries in a row whose hops cost the same
+  // Of the state being filled:
+  std::vector<int32_t> open_;  // groups of which a device may follow
+  std::vector<double> then_;   // [open_] cost of a stage of each that begins at one layer
+  StageRange begins_;
+  std::vector<double> after_;       // [layers]
+  std::vector<EndWindow> windows_;  // [groups]
   double best_ = kEndless;
 };
 

@@ -41,7 +41,7 @@ class LabelSearcher {
   void Finish(int64_t index, const Label& label, StageRange range, const PathCost& after_stage);
   void Add(Label label);
   bool IsDominated(const Label& label);
-  double Bound(const PathCost& cost, double additive_s, double with_total_s) const;
+  double Bound(const Label& label) const;
   std::vector<GroupStage> PathOf(const Label& last) const;
   int32_t layers() const { return box_.graph->layers; }
 
@@ -71,12 +71,18 @@ LabelResult LabelSearcher::Run(int64_t max_labels) {
   return result;
 }
 
-// What a plan with this beginning costs at least, if its remaining sums are at least these.
-double LabelSearcher::Bound(const PathCost& cost, double additive_s, double with_total_s) const {
-  const double total_s = costs_.batch_weight() / costs_.in_flight() * cost.total_batch_s;
-  const double batch_s = std::max(cost.slowest_batch_s, box_.least_batch_s);
-  return cost.additive_s +
-         std::max(additive_s + costs_.batch_weight() * batch_s, total_s + with_total_s) +
+// What a plan with this beginning costs at least.
+double LabelSearcher::Bound(const Label& label) const {
+  const PathCost& cost = label.cost;
+  const double total_s = cost.total_batch_s / costs_.in_flight();
+  const double slowest_s = std::max(cost.slowest_batch_s, box_.least_batch_s);
+  double sums = 0;
+  for (const auto& [share, completions] : box_.completions) {
+    const double period_s = share * total_s + (1 - share) * slowest_s;
+    const double rest_s = completions->cost(label.used, label.group, label.begin);
+    sums = std::max(sums, costs_.batch_weight() * period_s + rest_s);
+  }
+  return cost.additive_s + sums +
          costs_.prefill_weight() * std::max(cost.slowest_prefill_s, box_.least_prefill_s);
 }
 
@@ -114,8 +120,7 @@ void LabelSearcher::Start() {
       label.group = g;
       label.begin = begin;
       label.cost = costs_.BeforeGroups(g, begin);
-      label.bound = Bound(label.cost, box_.additive->cost(label.used, g, begin),
-                          box_.with_total->cost(label.used, g, begin));
+      label.bound = Bound(label);
       Add(label);
     }
   }
@@ -141,7 +146,7 @@ void LabelSearcher::Finish(int64_t index, const Label& label, StageRange range,
   done.end = range.end;
   done.cost = after_stage;
   done.cost.Add(costs_.AfterGroups(label.group, range.end, box_.limits.least_first));
-  done.bound = Bound(done.cost, 0, 0);
+  done.bound = std::max(label.bound, costs_.Value(done.cost));
   Add(done);
 }
 
@@ -157,8 +162,7 @@ void LabelSearcher::Follow(int64_t index, const Label& label, StageRange range,
     next.parent = index;
     next.cost = after_stage;
     next.cost.Add(costs_.GroupHop(label.group, g, range.end));
-    next.bound = Bound(next.cost, box_.additive->cost(used, g, range.end),
-                       box_.with_total->cost(used, g, range.end));
+    next.bound = Bound(next);
     Add(next);
   }
 }

@@ -1,9 +1,10 @@
-// Best-first search over partial plans, for objectives in which two different sums are weighed
-// against each other by a maximum: one dynamic program cannot settle those, but two of them bound
-// what each partial plan can become.
+// Best-first search over partial plans, for objectives in which a sum and the slowest stage are
+// weighed against each other by a maximum: a dynamic program cannot settle those, but one over a
+// blend of the two bounds what each partial plan can become.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "partitioner/cut_graph.h"
@@ -18,9 +19,9 @@ struct LabelBox {
   double least_prefill_s = 0;  // no plan of interest has a lower slowest stage or link
   double least_batch_s = 0;
   const UsedSpace* used = nullptr;
-  const CutGraph* graph = nullptr;          // of the limits
-  const Completions* additive = nullptr;    // with a total_share of 0
-  const Completions* with_total = nullptr;  // with a total_share of 1
+  const CutGraph* graph = nullptr;  // of the limits
+  // By the total shares of their graphs: each bounds what remains.
+  std::map<double, const Completions*> completions;
 };
 
 struct LabelResult {

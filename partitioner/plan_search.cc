@@ -24,11 +24,16 @@ constexpr int64_t kFewLabels = 2000;
 constexpr int64_t kManyLabels = int64_t{1} << 22;
 constexpr double kLabelWork = 100;
 
+// Boxes of less than this width, beside their plans' values, are searched with all bounds there
+// are.
+constexpr double kCloseWidth = 1e-2;
+
 // Rounds of prices on one box, the length of their steps, and what setting a graph up costs beside
 // one hop in it.
 constexpr int32_t kPriceRounds = 40;
 constexpr double kFirstStep = 1.5;
 constexpr double kStepDecay = 0.93;
+constexpr int32_t kShares = 8;  // tried, and one more
 
 // Of using a device of a group, and of any stage, where devices may be used again.
 struct Prices {
@@ -40,6 +45,7 @@ struct Prices {
 struct Variant {
   SearchCosts costs;
   UsedSpace used;
+  UsedSpace again;  // of the relaxation: devices may be used again, stages are not counted
   StageCount stages;
   Prices total_prices;
   Prices additive_prices;
@@ -51,9 +57,13 @@ struct Box {
   double least_prefill_s = 0;
   double least_batch_s = 0;
   double bound = 0;
-  // Of a dynamic program with these limits or wider ones.
+  // Lower bounds by dynamic programs with these limits or wider ones: of the additive costs, of
+  // these and the period if its total decides it, and of these and a share of that; the rest is the
+  // slowest batch's.
   double additive_s = 0;
   double with_total_s = 0;
+  double blended_s = 0;
+  double slowest_share = 0;
   bool solved = false;  // with exactly these limits
 };
 
@@ -73,9 +83,17 @@ std::vector<UsedSpace::Group> UsedGroups(const SearchSpace& space, bool tracked)
   return groups;
 }
 
+CutGraph Priced(CutGraph graph, const Prices& prices) {
+  for (size_t g = 0; g < prices.of_group.size(); ++g) {
+    graph.stage_s[g] += prices.of_group[g] + prices.of_stage;
+  }
+  return graph;
+}
+
 class PlanSearcher {
  public:
-  // If `relaxed`, devices may be used again, at a price.
+  // If `relaxed`, it is the relaxation alone that is searched: its bounds hold, and the plans that
+  // come of it by chance are plans.
   PlanSearcher(const PlanProblem& problem, double max_work, bool relaxed)
       : problem_(problem),
         space_(MakeSearchSpace(problem)),
@@ -84,10 +102,10 @@ class PlanSearcher {
         work_left_(max_work) {
     const Prices free = {std::vector<double>(space_.groups.size(), 0), 0};
     for (const auto& [in_flight, stages] : StepVariants(problem, space_)) {
-      const StageCount counted = relaxed ? StageCount() : stages;
+      const UsedSpace again(UsedGroups(space_, false), StageCount());
+      const UsedSpace used = relaxed ? again : UsedSpace(UsedGroups(space_, true), stages);
       variants_.push_back(std::make_unique<Variant>(
-          Variant{SearchCosts(problem, space_, in_flight),
-                  UsedSpace(UsedGroups(space_, !relaxed), counted), stages, free, free}));
+          Variant{SearchCosts(problem, space_, in_flight), used, again, stages, free, free}));
     }
   }
 
@@ -108,6 +126,9 @@ class PlanSearcher {
   void Tighten(Box& box) const;
   void Solve(Box& box);
   void SolveRelaxed(Box& box);
+  double Work(const Variant& variant) const;
+  double BestShare(const Variant& variant, const Box& box) const;
+  double SumsBound(const Box& box) const;
   bool HasRoom(const Variant& variant, const CutGraph& graph) const;
   double BoundByPrices(const Variant& variant, const CutGraph& plain, double goal, Prices& prices);
   int32_t StagesWanted(const Variant& variant) const;
@@ -115,8 +136,8 @@ class PlanSearcher {
                   Prices& prices) const;
   bool HasTwoSums(const Variant& variant) const;
   bool IsPlan(const Variant& variant, const std::vector<GroupStage>& path) const;
-  void SearchWithin(const Variant& variant, const CutGraph& graph, const Completions& with_total,
-                    const Completions& additive, Box& box);
+  void SearchWithin(const Variant& variant, const CutGraph& graph, const Completions& completions,
+                    Box& box);
   void Split(const Box& box);
   double PrefillWidth(const Box& box) const;
   double BatchWidth(const Box& box) const;
@@ -201,11 +222,17 @@ void PlanSearcher::Offer(const SearchCosts& costs, const std::vector<GroupStage>
   best_value_ = value;
 }
 
+// Of all but the slowest prefill.
+double PlanSearcher::SumsBound(const Box& box) const {
+  const SearchCosts& costs = variants_[box.variant]->costs;
+  const double slowest_s = costs.batch_weight() * box.least_batch_s;
+  return std::max({box.with_total_s, box.additive_s + slowest_s,
+                   box.blended_s + box.slowest_share * slowest_s});
+}
+
 void PlanSearcher::UpdateBound(Box& box) const {
   const SearchCosts& costs = variants_[box.variant]->costs;
-  const double sums =
-      std::max(box.with_total_s, box.additive_s + costs.batch_weight() * box.least_batch_s);
-  box.bound = std::max(box.bound, sums + costs.prefill_weight() * box.least_prefill_s);
+  box.bound = std::max(box.bound, SumsBound(box) + costs.prefill_weight() * box.least_prefill_s);
 }
 
 // No plan is of interest whose maxima alone make it no better than the best known.
@@ -213,9 +240,7 @@ void PlanSearcher::Tighten(Box& box) const {
   const SearchCosts& costs = variants_[box.variant]->costs;
   UpdateBound(box);
   if (costs.prefill_weight() > 0) {
-    const double sums =
-        std::max(box.with_total_s, box.additive_s + costs.batch_weight() * box.least_batch_s);
-    const double limit = (Below() - sums) / costs.prefill_weight();
+    const double limit = (Below() - SumsBound(box)) / costs.prefill_weight();
     if (limit < box.limits.prefill_s) box.solved = false;
     box.limits.prefill_s = std::min(box.limits.prefill_s, limit);
   }
@@ -243,26 +268,44 @@ double PlanSearcher::BatchWidth(const Box& box) const {
 
 void PlanSearcher::Solve(Box& box) {
   if (box.bound >= Below()) return;
-  if (relaxed_) return SolveRelaxed(box);
+  SolveRelaxed(box);  // a thousandth of the work, and often enough to drop the box
+  if (relaxed_ || box.bound >= Below()) return;
   const Variant& variant = *variants_[box.variant];
-  const CutGraph graph = variant.costs.Graph(box.limits, 1);
-  const Completions with_total(graph, variant.used);
-  const double points = static_cast<double>(variant.used.states()) * graph.layers * graph.groups;
-  work_left_ -= points * graph.groups;
-  box.solved = true;
-  box.with_total_s = std::max(box.with_total_s, with_total.best());
-  if (with_total.best() < kEndless) Offer(variant.costs, with_total.Path());
-  if (problem_.objective.period_weight == 0) box.additive_s = box.with_total_s;
+  // Of the period's two bounds, by its total and by its slowest stage, a plan pays the larger: at
+  // least what it pays on average, whatever their shares.
+  const double share = HasTwoSums(variant) ? BestShare(variant, box) : 1;
+  const CutGraph graph = variant.costs.Graph(box.limits, share);
+  const Completions completions(graph, variant.used);
+  work_left_ -= Work(variant);
+  if (completions.best() < kEndless) Offer(variant.costs, completions.Path());
+  box.blended_s = completions.best();
+  box.slowest_share = 1 - share;
+  if (problem_.objective.period_weight == 0) box.additive_s = box.blended_s;
   UpdateBound(box);
-  if (!HasTwoSums(variant) || box.bound >= Below()) return;
-  const CutGraph additive_graph = variant.costs.Graph(box.limits, 0);
-  const Completions additive(additive_graph, variant.used);
-  work_left_ -= points * graph.groups;
-  box.additive_s = std::max(box.additive_s, additive.best());
-  Offer(variant.costs, additive.Path());
-  UpdateBound(box);
-  if (box.limits.least_first < box.limits.most_first) return;
-  if (box.bound < Below()) SearchWithin(variant, graph, with_total, additive, box);
+  if (!HasTwoSums(variant) || box.limits.least_first < box.limits.most_first) return;
+  if (box.bound < Below()) SearchWithin(variant, graph, completions, box);
+}
+
+// Of an exact dynamic program.
+double PlanSearcher::Work(const Variant& variant) const {
+  const double groups = static_cast<double>(space_.groups.size());
+  return variant.used.states() * groups * groups * problem_.model.layer_count();
+}
+
+// The share of the total that bounds the relaxation by most.
+double PlanSearcher::BestShare(const Variant& variant, const Box& box) const {
+  double best = 0;
+  double best_share = 0;
+  for (int32_t i = 0; i <= kShares; ++i) {
+    const double share = static_cast<double>(i) / kShares;
+    const CutGraph graph = Priced(variant.costs.Graph(box.limits, share), variant.total_prices);
+    const double bound = Completions(graph, variant.again).best() +
+                         (1 - share) * variant.costs.batch_weight() * box.least_batch_s;
+    if (bound <= best) continue;
+    best = bound;
+    best_share = share;
+  }
+  return best_share;
 }
 
 bool PlanSearcher::HasTwoSums(const Variant& variant) const {
@@ -328,13 +371,12 @@ double PlanSearcher::BoundByPrices(const Variant& variant, const CutGraph& plain
   Prices tried = prices;
   double best = 0;
   for (int32_t round = 0; round < kPriceRounds && work_left_ > 0; ++round) {
-    CutGraph graph = plain;
+    const CutGraph graph = Priced(plain, tried);
     double paid = tried.of_stage * StagesWanted(variant);
     for (size_t g = 0; g < tried.of_group.size(); ++g) {
-      graph.stage_s[g] += tried.of_group[g] + tried.of_stage;
       paid += tried.of_group[g] * static_cast<double>(space_.groups[g].devices.size());
     }
-    const Completions completions(graph, variant.used);
+    const Completions completions(graph, variant.again);
     work_left_ -= static_cast<double>(graph.layers) * graph.groups * (graph.groups + kGraphWork);
     if (completions.best() == kEndless) return kEndless;
     const double bound = completions.best() - paid;
@@ -382,13 +424,27 @@ bool PlanSearcher::MovePrices(const Variant& variant, const std::vector<GroupSta
 
 // Where two sums are weighed against each other, narrow boxes do not close by themselves.
 void PlanSearcher::SearchWithin(const Variant& variant, const CutGraph& graph,
-                                const Completions& with_total, const Completions& additive,
-                                Box& box) {
-  const bool narrow = PrefillWidth(box) + BatchWidth(box) <= kTolerance * best_value_;
-  const LabelBox labels = {box.limits, box.least_prefill_s, box.least_batch_s, &variant.used,
-                           &graph,     &additive,           &with_total};
-  const LabelResult found =
-      SearchLabels(variant.costs, labels, Below(), narrow ? kManyLabels : kFewLabels);
+                                const Completions& completions, Box& box) {
+  const double width = PrefillWidth(box) + BatchWidth(box);
+  const bool close = width <= kCloseWidth * best_value_;
+  LabelBox labels = {box.limits,
+                     box.least_prefill_s,
+                     box.least_batch_s,
+                     &variant.used,
+                     &graph,
+                     {{1 - box.slowest_share, &completions}}};
+  // Where cuts help little more, every bound does.
+  std::vector<std::unique_ptr<CutGraph>> graphs;
+  std::vector<std::unique_ptr<Completions>> more;
+  for (const double share : {0.0, 1.0}) {
+    if (!close || labels.completions.contains(share)) continue;
+    graphs.push_back(std::make_unique<CutGraph>(variant.costs.Graph(box.limits, share)));
+    more.push_back(std::make_unique<Completions>(*graphs.back(), variant.used));
+    labels.completions[share] = more.back().get();
+    work_left_ -= Work(variant);
+  }
+  const LabelResult found = SearchLabels(
+      variant.costs, labels, Below(), width <= kTolerance * best_value_ ? kManyLabels : kFewLabels);
   work_left_ -= static_cast<double>(found.labels) * kLabelWork;
   if (!found.path.empty()) Offer(variant.costs, found.path);
   box.bound = std::max(box.bound, found.bound);
@@ -413,6 +469,8 @@ void PlanSearcher::Split(const Box& box) {
     lower.limits.batch_s = (box.least_batch_s + box.limits.batch_s) / 2;
     upper.least_batch_s = lower.limits.batch_s;
   }
+  // There, other shares are best in what is left, and at last another search.
+  if (HasTwoSums(*variants_[box.variant])) upper.solved = false;
   UpdateBound(upper);
   Push(lower);
   Push(upper);

@@ -9,6 +9,7 @@
 #include "coordinator/service/profile_message.h"
 #include "net/channel.h"
 #include "net/deadline_guard.h"
+#include "net/unix_socket.h"
 
 namespace shoal {
 
@@ -58,11 +59,18 @@ std::unique_ptr<grpc::ClientContext> NodeLink::MakeContext(int timeout_ms) {
   return context;
 }
 
+// gRPC 1.51 never closes the Unix socket of a channel that goes while it waits for a server's first
+// word: a node that is stopped is not even dialled.
+bool NodeLink::IsMute(int timeout_ms) const {
+  if (!node_.address.is_unix() || node_.trust.own != nullptr) return false;  // TLS waits, too
+  return FindListener(node_.address.unix_path, timeout_ms) == Listener::kSilent;
+}
+
 Result<NodeDescription> NodeLink::Describe(Patience patience) {
   if (IsRevoked()) return Unavailable(label() + " was revoked");
   const auto wait =
       std::chrono::system_clock::now() + std::chrono::milliseconds(patience.connect_ms);
-  if (!channel_->WaitForConnected(wait)) {
+  if (IsMute(patience.connect_ms) || !channel_->WaitForConnected(wait)) {
     return Unavailable(fmt::format("{}: no connection within {} ms; is it running?", label(),
                                    patience.connect_ms));
   }

@@ -130,6 +130,7 @@ class NodeLink {
 
  private:
   bool IsRevoked() const;
+  bool IsMute(int timeout_ms) const;
   void WatchThreadMain();
   std::unique_ptr<grpc::ClientContext> MakeContext(int timeout_ms);
   Error Explain(const grpc::Status& status) const;

@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +21,7 @@
 #include "base/wall_clock.h"
 #include "model/gguf/kv_type.h"
 #include "net/channel.h"
+#include "net/unix_socket.h"
 #include "node/profiler.h"
 #include "node/service/node_profile.h"
 
@@ -72,14 +71,9 @@ Result<std::vector<ShardRequest>> SparesOf(const v1::PrepareRequest& request,
 
 // gRPC takes a Unix socket away from whoever listens on it, so that is looked at before.
 Status CheckUnixSocket(const std::string& path) {
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  path.copy(name.sun_path, sizeof(name.sun_path) - 1);
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return Unavailable(fmt::format("unix:{}: no socket: {}", path, std::strerror(errno)));
-  const bool answered = ::connect(fd, reinterpret_cast<sockaddr*>(&name), sizeof(name)) == 0;
-  ::close(fd);
-  if (answered) return Unavailable(fmt::format("unix:{} is in use by another process", path));
+  if (FindListener(path, 0) != Listener::kNone) {
+    return Unavailable(fmt::format("unix:{} is in use by another process", path));
+  }
   const std::string folder = path.substr(0, path.rfind('/') + 1);
   if (::access(folder.c_str(), W_OK) != 0) {
     return Unavailable(fmt::format("unix:{}: folder {}: {}", path, folder, std::strerror(errno)));

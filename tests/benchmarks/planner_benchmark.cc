@@ -1,6 +1,6 @@
 // Times the planner (of one processor, which is all it uses) on random clusters of distinct
-// devices, and states how far its plans can be from the best ones: `planner_benchmark [SEEDS]`
-// prints a table (docs/planner.md).
+// devices, and states how far its plans can be from the best ones: `planner_benchmark [SEEDS
+// [DEVICES]]` prints a table (docs/planner.md), or the lines of so many devices.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -99,6 +99,7 @@ void Measure(const Case& wanted, const Named& named, uint32_t seeds) {
 
 int main(int argc, char** argv) {
   const auto seeds = static_cast<uint32_t>(argc > 1 ? std::max(1, std::atoi(argv[1])) : 5);
+  const int only = argc > 2 ? std::atoi(argv[2]) : 0;
   const std::vector<Named> objectives = {
       {"latency", Objective::Latency()},          {"throughput", Objective::Throughput()},
       {"first token", Objective::FirstToken()},   {"decode 1, period 1", {1, 1, 0}},
@@ -113,6 +114,7 @@ int main(int argc, char** argv) {
                                               {12, 80, 16, 4},
                                               {40, 80, 16, 2},
                                               {40, 80, 16, 4}}) {
+    if (only != 0 && wanted.devices != only) continue;
     for (const Named& named : objectives) Measure(wanted, named, seeds);
   }
   return 0;

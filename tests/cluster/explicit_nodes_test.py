@@ -118,7 +118,7 @@ class ExplicitNodes(ShoalTestCase):
         wait_for(server.is_ready, "/health says 200")
         self.assertEqual(server.ask("Say hello."), expected)
 
-    def test_two_coordinators_at_once_do_not_mix(self):
+    def test_trap_two_coordinators_at_once_do_not_mix(self):
         # Either may win the nodes. The loser hears of it, and afterwards the server is there.
         model = real_model()
         nodes = [*SPREAD, *(part for _ in range(2) for part in ("--node", self.start_node()[1]))]
@@ -135,7 +135,7 @@ class ExplicitNodes(ShoalTestCase):
         self.assertTrue(last == "[DONE]" or "another coordinator" in last["error"]["message"], last)
         wait_for(server.is_ready, "the server has its nodes again", RECOVERY_S)
 
-    def test_another_model_is_refused_by_identity(self):
+    def test_trap_another_quantization_is_refused_by_identity(self):
         _, address = self.start_node("--model", tiny_model("qwen3"))
         says = ["identity", "not the same model", tiny_model("qwen3")]
         self.assert_logits_refused("--node", address, says=says)
@@ -169,7 +169,7 @@ class ExplicitNodes(ShoalTestCase):
             print(f"connection refused: error after {took_s:.1f} s")
             self.assertLess(took_s, UNREACHABLE_S)
 
-    def test_peer_that_accepts_and_says_nothing(self):
+    def test_trap_a_peer_that_accepts_and_says_nothing(self):
         address, port = self.lost_node()
         with socket.create_server(("127.0.0.1", port)):
             started = time.monotonic()

@@ -198,7 +198,7 @@ class NodeLoss(ShoalTestCase):
 
 
 class TooSmall(ShoalTestCase):
-    def test_survivors_without_the_memory_to_take_over(self):
+    def test_trap_a_lack_of_memory_is_named_as_such(self):
         """Each of two nodes may hold half of the model."""
         limit = ("--memory-limit", 110)
         (_, a), (second, b) = self.start_node(*limit), self.start_node(*limit)

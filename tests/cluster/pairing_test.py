@@ -22,6 +22,8 @@ from shoal_process import (
     wait_for,
 )
 
+SLOW_PEERS = 8
+DROPPED_S = 60
 REVOKED_S = 3  # the promise is one second; the machine may be busy
 
 
@@ -107,7 +109,7 @@ class Pairing(ShoalTestCase):
         self.assert_refused("nodes", "revoke", "desk", says="desk")
         self.assertIn("table", self.output_of("nodes", "list"))
 
-    def test_a_code_that_was_used_or_damaged(self):
+    def test_trap_a_code_used_or_damaged_stays_out_of_logs(self):
         invited, code = self.invite()
         damaged = ("A" if code[0] != "A" else "B") + code[1:]
         node = ["node", "--listen", "127.0.0.1:0", "--state", os.path.join(self.folder, "n")]
@@ -134,7 +136,7 @@ class Pairing(ShoalTestCase):
         for secret in (code, code.replace("-", ""), code.lower(), "PRIVATE KEY"):
             self.assertNotIn(secret, text)
 
-    def test_a_copied_state_folder_is_no_second_node(self):
+    def test_trap_a_copied_state_folder_is_no_second_node(self):
         """Field trap: a cloned home directory gives two nodes one identity."""
         node, address = self.start_node()
         state = self._node_states[address]
@@ -157,6 +159,49 @@ class Pairing(ShoalTestCase):
             file.seek(0)
             file.write("0123456789abcdef")
         self.assert_refused("node", "--listen", "127.0.0.1:0", "--state", moved, says="another machine")
+
+    def test_peers_that_say_little_hold_nothing_up(self):
+        """Slow-loris on gRPC, at the coordinator and at a node."""
+        _, address = self.start_node("--name", "desk")
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 512)
+        expected = server.ask("Say hello.", max_tokens=8)
+        slow = []
+        for peer in (address, self.mesh_listen()):
+            host, port = peer.split(":")
+            for says in (self.nothing, self.half_a_hello, self.tls_alone) * SLOW_PEERS:
+                raw = socket.create_connection((host, int(port)))
+                slow.append(says(raw))
+                self.addCleanup(slow[-1].close)
+        self.assertEqual(server.ask("Say hello.", max_tokens=8), expected)
+        self.output_of("nodes", "rename", "desk", "table")
+        for one in slow:
+            one.settimeout(DROPPED_S)
+            self.assertTrue(self.is_dropped(one))
+
+    def nothing(self, raw):
+        return raw
+
+    def half_a_hello(self, raw):
+        raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32))
+        return raw
+
+    def tls_alone(self, raw):
+        """A client without a certificate that never speaks HTTP/2."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        return context.wrap_socket(raw)
+
+    def is_dropped(self, one):
+        try:
+            while one.recv(4096):
+                pass  # what the server says first
+            return True
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
 
     def test_old_tls_and_plain_text_are_refused(self):
         invited, _ = self.invite()

@@ -157,9 +157,9 @@ class ShoalTestCase(unittest.TestCase):
     def start_shoal(self, *arguments, **environment):
         return ShoalProcess(self, arguments, self.environment(**environment))
 
-    def start_server(self, model, *arguments):
+    def start_server(self, model, *arguments, **environment):
         mesh = ("--mesh-listen", self.mesh_listen()) if self._node_states else ()
-        server = self.start_shoal("serve", model, "--listen", "127.0.0.1:0", *mesh, *arguments)
+        server = self.start_shoal("serve", model, "--listen", "127.0.0.1:0", *mesh, *arguments, **environment)
         return Server(self, server)
 
     def mesh_listen(self):

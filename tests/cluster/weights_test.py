@@ -103,7 +103,7 @@ class Weights(ShoalTestCase):
         self.assertLessEqual(from_coordinator, os.path.getsize(model))
 
     def test_with_spares_nothing_is_fetched_or_loaded_after_a_loss(self):
-        nodes = [self.start(name) for name in "abc"]
+        nodes = [self.start(name, "--log-level", "debug") for name in "abc"]
         server = self.start_server(
             real_model(), "--plan", "spread", "--spares", 1, "-c", 512,
             *(option for _, address in nodes for option in ("--node", address)),

@@ -177,7 +177,7 @@ TEST_F(ApiServerTest, StreamsAChat) {
   for (int i = 1; i < 5; ++i) EXPECT_EQ(Json::parse(events[i])["id"], role["id"]);
 }
 
-TEST_F(ApiServerTest, EachTokenLeavesAtOnce) {
+TEST_F(ApiServerTest, TrapEachTokenLeavesAtOnce) {
   StartServer();
   HttpTestClient client(port());
   client.SendRequest("POST", "/v1/chat/completions", ChatBody("pause=x", "\"stream\": true"));
@@ -328,7 +328,7 @@ TEST_F(ApiServerTest, RefusesWhatItDoesNotHave) {
               400, "Only people may speak here");
 }
 
-TEST_F(ApiServerTest, PromptsMustLeaveRoomForAnAnswer) {
+TEST_F(ApiServerTest, TrapPromptsMustLeaveRoomForAnAnswer) {
   StartServer();
   const std::string filler(4094, 'x');  // and a BOS: room for one token
   const Json fits = Text("\"max_tokens\": 500, \"prompt\": \"" + filler + "\"").Json();
@@ -374,7 +374,7 @@ TEST_F(ApiServerTest, TellsThatTheQueueIsFull) {
   EXPECT_TRUE(Busy(1, 0));
 }
 
-TEST_F(ApiServerTest, ALostNodeIsNamed) {
+TEST_F(ApiServerTest, TrapALostNodeIsNamedAndNoEmptyAnswer) {
   StartServer();
   HttpTestClient whole(port()), waiting(port()), stream(port());
   whole.SendRequest("POST", "/v1/chat/completions", ChatBody("hold"));

@@ -55,7 +55,7 @@ class World {
   uint64_t epoch_ = 0;
 };
 
-RC_GTEST_PROP(EngineSurvivalProperty, LossesDoNotChangeTheTokens, ()) {
+RC_GTEST_PROP(EngineSurvivalProperty, TrapReplayRebuildsTheCacheAndLossesDoNotChangeTheTokens, ()) {
   World world;
   std::vector<std::pair<Asked, std::shared_ptr<RecordingSink>>> all;
   const auto count = *rc::gen::inRange(1, 6);  // more than may run at once: some wait

@@ -47,7 +47,7 @@ class EngineTest : public ::testing::Test {
   std::shared_ptr<RecordingSink> sink_ = std::make_shared<RecordingSink>();
 };
 
-TEST_F(EngineTest, RefusesWithTheDetailUntilEveryStageAnswered) {
+TEST_F(EngineTest, TrapRefusesWithTheDetailUntilEveryStageAnswered) {
   engine_.SetStarting("node b: 40 % of layers [0, 12)");
   const auto started = engine_.Start(Request(4, 4, sink_));
   ASSERT_FALSE(started.ok());

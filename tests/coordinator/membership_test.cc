@@ -50,7 +50,7 @@ TEST(Membership, WhoAnswersIsTrustedAtOnceIfItWasNeverLost) {
   EXPECT_THAT(m.members.Usable(0), ElementsAre(2));
 }
 
-TEST(Membership, ALostNodeIsTrustedAgainAfterAWhileThatDoubles) {
+TEST(Membership, TrapALostNodeIsIdleAndYetNotTrustedForAWhileThatDoubles) {
   Members m(2);
   m.Tell(0, MemberEvent::kAnswered);
   m.Tell(1, MemberEvent::kAnswered);

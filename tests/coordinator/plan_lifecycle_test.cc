@@ -73,7 +73,7 @@ TEST(PlanLifecycle, ServesWhenEveryStageWasPreparedLinkedAndAnswered) {
   EXPECT_EQ(plans.phase(), PlanPhase::kNone);
 }
 
-TEST(PlanLifecycle, OneStageTwiceIsNotTwoStages) {
+TEST(PlanLifecycle, TrapOneStageTwiceIsNotTwoStages) {
   PlanLifecycle plans;
   ASSERT_TRUE(plans.Propose(Stages({0, 1}), 0).ok());
   Do(plans, {Kind::kPrepared, 0});
@@ -83,7 +83,7 @@ TEST(PlanLifecycle, OneStageTwiceIsNotTwoStages) {
   EXPECT_EQ(plans.phase(), PlanPhase::kProposed);
 }
 
-TEST(PlanLifecycle, AnotherEpochIsFencedOff) {
+TEST(PlanLifecycle, TrapAnotherEpochIsFencedOff) {
   PlanLifecycle plans;
   ServeOn(plans, {0});
   const Epoch old = plans.epoch();

@@ -198,6 +198,37 @@ TEST(Calls, OnlyTheCoordinatorOfTheMeshControlsANode) {
   }
 }
 
+TEST(Calls, TrapTwoBuildsInOneMeshAreRefused) {
+  TestMesh mesh;
+  const auto member = mesh.Admit("first");
+  const auto node = StartNode(member);
+  const Trust trust = {mesh.authority().credentials(), Role::kNode, member->self().id};
+  const auto stub = v1::NodeControl::NewStub(MakeChannel(node->address(), trust));
+  for (const auto& [build, protocol] :
+       {std::pair(BuildId() + "x", kProtocolVersion), std::pair(BuildId(), kProtocolVersion + 1)}) {
+    v1::DescribeRequest describe;
+    describe.set_build(build);
+    describe.set_protocol_version(protocol);
+    v1::DescribeReply described;
+    grpc::ClientContext first_context;
+    const grpc::Status by_describe = stub->Describe(&first_context, describe, &described);
+    EXPECT_EQ(by_describe.error_code(), grpc::FAILED_PRECONDITION);
+    EXPECT_THAT(by_describe.error_message(), HasSubstr(build));
+
+    v1::PrepareRequest prepare;
+    prepare.set_build(build);
+    prepare.set_protocol_version(protocol);
+    prepare.set_epoch(1);
+    grpc::ClientContext second_context;
+    v1::PrepareProgress progress;
+    const auto reader = stub->Prepare(&second_context, prepare);
+    EXPECT_FALSE(reader->Read(&progress));
+    const grpc::Status by_prepare = reader->Finish();
+    EXPECT_EQ(by_prepare.error_code(), grpc::FAILED_PRECONDITION);
+    EXPECT_THAT(by_prepare.error_message(), HasSubstr("both must be the same"));
+  }
+}
+
 TEST(Calls, NobodyReachesThePresenceOfNodesWithoutACertificate) {
   TestMesh mesh;
   const auto channel =

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Traps that programs of this kind fell into, and that no other test stands for: the second request,
+slow steps, the way of results. docs/reliability.md lists all traps and their tests.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+
+from shoal_process import ShoalTestCase, real_model, run_tests
+
+SILENCE_S = 2  # after which a node is lost
+RELAYED_BYTES = 1 << 16
+
+
+class Relay:
+    """A Unix socket in front of another one, which counts what comes back from there."""
+
+    def __init__(self, test, path, to):
+        self.returned = 0
+        self.path, self._to = path, to
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(path)
+        self._listening.listen()
+        self._open = [self._listening]
+        test.addCleanup(self._close)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _close(self):
+        for one in self._open:
+            one.close()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self._listening.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            self._open += [near, far]
+            far.connect(self._to)
+            for source, sink, counts in ((near, far, False), (far, near, True)):
+                threading.Thread(target=self._copy, args=(source, sink, counts), daemon=True).start()
+
+    def _copy(self, source, sink, counts):
+        try:
+            while data := source.recv(RELAYED_BYTES):
+                self.returned += len(data) if counts else 0
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # either side left
+
+
+class FieldTraps(ShoalTestCase):
+    def test_trap_the_second_request_crashes(self):
+        server = self.start_server(real_model(), "--local-nodes", 2, "-c", 512)
+        answers = {server.ask("Name three fish.") for _ in range(3)}
+        self.assertEqual(len(answers), 1)
+        self.assertTrue(server.is_ready())
+
+    def test_trap_one_slow_step_is_taken_for_death(self):
+        # The scalar reference takes far longer over this prompt, which is one step, than a node
+        # may be silent.
+        prompt = "Once there was a harbour. " * 30
+        options = ["--local-nodes", 2, "-c", 512, "--prefill-chunk", 256, "-t", 1]
+        server = self.start_server(real_model(), *options, SHOAL_ISA="reference")
+        started = time.monotonic()
+        self.assertTrue(server.ask(prompt, max_tokens=2))
+        took_s = time.monotonic() - started
+        print(f"a step of about {took_s / 3:.1f} s on each node")
+        self.assertGreater(took_s, 3 * SILENCE_S)  # else this shows nothing: make the prompt longer
+        self.assertNotIn("is gone", server.process.errors())
+
+    def test_trap_results_travel_back_through_every_stage(self):
+        relays = []
+        for name in "ab":
+            path = os.path.join(self.folder, f"{name}.sock")
+            self.start_node(listen=f"unix:{path}")
+            relays.append(Relay(self, os.path.join(self.folder, f"{name}-relay.sock"), path))
+        first, last = relays
+        nodes = [part for relay in relays for part in ("--node", f"unix:{relay.path}")]
+        out = self.output_of("logits", real_model(), "--tokens", "1,2,3,4,5,6,7,8", *nodes)
+        logits = [value for position in json.loads(out)["positions"] for value in position["logits"]]
+        print(f"{first.returned} bytes came from the first stage, {last.returned} from the last")
+        self.assertGreater(last.returned, 4 * len(logits))
+        self.assertLess(first.returned, 4 * len(logits) // 16)
+
+
+if __name__ == "__main__":
+    run_tests()
