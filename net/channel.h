@@ -19,9 +19,7 @@ constexpr uint32_t kProtocolVersion = 1;
 // A step of StepLimits::kMaxTokens activations 16,384 wide is 64 MiB.
 constexpr int kMaxMessageBytes = (64 << 20) + (1 << 20);
 constexpr int kHeartbeatMs = 250;
-constexpr int kSilenceMs = 2000;              // a peer that is silent for this long is lost
-constexpr int kCoordinatorSilenceMs = 10000;  // after this, a node drops its plan
-constexpr int kCallTimeoutMs = 5000;          // of a call that should take no time
+constexpr int kCallTimeoutMs = 5000;  // of a call that should take no time
 
 // What this build is, for handshakes: two builds that differ refuse each other.
 std::string BuildId();

@@ -107,14 +107,15 @@ TEST(Membership, SilenceInAPlanIsSuspectThenLost) {
     m.Tell(node, MemberEvent::kAnswered);
     m.Tell(node, MemberEvent::kWatched);
   }
-  m.members.Heard(1, 2 * kSecond);
-  EXPECT_THAT(m.members.Tick(2 * kSecond), IsEmpty());
+  constexpr int64_t kLast = Membership::kLostNs;
+  m.members.Heard(1, kLast);
+  EXPECT_THAT(m.members.Tick(kLast), IsEmpty());
   EXPECT_EQ(m.members.state(0), MemberState::kSuspect);
-  EXPECT_THAT(m.members.Usable(2 * kSecond), ElementsAre(1));
-  EXPECT_THAT(m.members.Tick(2 * kSecond + 1), ElementsAre(0));
+  EXPECT_THAT(m.members.Usable(kLast), ElementsAre(1));
+  EXPECT_THAT(m.members.Tick(kLast + 1), ElementsAre(0));
   EXPECT_EQ(m.members.state(0), MemberState::kAbsent);
   EXPECT_FALSE(m.members.watched(0));
-  EXPECT_THAT(m.members.Tick(2 * kSecond + 1), IsEmpty()) << "lost twice";
+  EXPECT_THAT(m.members.Tick(kLast + 1), IsEmpty()) << "lost twice";
 }
 
 TEST(Membership, ALateHeartbeatIsForgiven) {

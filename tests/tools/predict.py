@@ -206,4 +206,5 @@ def main():
           f"{len(names)} configurations.")
 
 
-main()
+if __name__ == "__main__":
+    main()
