@@ -95,6 +95,8 @@ check_readme() {
 
 for step in "${steps[@]}"; do
   echo "==> check: $step"
+  begin=$SECONDS
   "check_$step"
+  echo "    $step took $((SECONDS - begin)) s"
 done
 echo "==> all checks passed: ${steps[*]}"

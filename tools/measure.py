@@ -116,7 +116,7 @@ def load(a):
 
 
 def nodes(a):
-    compare(a, "3 nodes", lambda: ours(a, "--local-nodes", "3"), "1 process", lambda: ours(a))
+    compare(a, f"{a.nodes} nodes", lambda: ours(a, "--local-nodes", str(a.nodes)), "1 process", lambda: ours(a))
 
 
 def children(pid):
@@ -204,6 +204,7 @@ def main():
     parser.add_argument("-n", type=int, default=128)
     parser.add_argument("-t", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--nodes", type=int, default=3, help="local nodes of `nodes`")
     a = parser.parse_args()
     parts = {"peer": peer, "load": load, "nodes": nodes, "memory": memory, "first-token": first_token,
              "idle": idle}

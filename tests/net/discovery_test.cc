@@ -19,7 +19,8 @@ namespace shoal {
 namespace {
 
 constexpr int kPatienceMs = 30'000;
-const std::string kOurs = "0123456789abcdef", kTheirs = "fedcba9876543210";
+// In the alphabet of mesh ids, which is base32.
+const std::string kOurs = "abcdefghijklmnop", kTheirs = "qrstuvwxyz234567";
 
 TEST(DiscoveryMessageTest, ComesBackFromItsBytes) {
   for (const DiscoveryMessage& message : {DiscoveryMessage{"", 0}, DiscoveryMessage{kOurs, 0},
