@@ -4,7 +4,7 @@
 usage: tools/measure.py SHOAL MODEL.gguf WHAT...    WHAT: peer load nodes memory first-token idle (default: all)
   peer         prefill and decode against llama.cpp in turns (needs: pip install llama-cpp-python)
   load         time to load and answer one token, and peak memory, against llama.cpp in turns
-  nodes        three local nodes against one process, in turns
+  nodes        N local nodes (--nodes, 3) against one process, in turns
   memory       resident size of each of three nodes against its shard and KV
   first-token  time from the start of `shoal run --local-nodes 3` to the first byte of the answer
   idle         processor time that a server and its three nodes take while nobody asks

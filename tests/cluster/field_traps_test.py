@@ -12,6 +12,7 @@ import time
 from shoal_process import ShoalTestCase, real_model, run_tests
 
 SILENCE_S = 2  # after which a node is lost
+SENTENCES = int(os.environ.get("SHOAL_TEST_SENTENCES", 30))  # fewer for builds that are slow
 RELAYED_BYTES = 1 << 16
 
 
@@ -64,7 +65,7 @@ class FieldTraps(ShoalTestCase):
     def test_trap_one_slow_step_is_taken_for_death(self):
         # The scalar reference takes far longer over this prompt, which is one step, than a node
         # may be silent.
-        prompt = "Once there was a harbour. " * 30
+        prompt = "Once there was a harbour. " * SENTENCES
         options = ["--local-nodes", 2, "-c", 512, "--prefill-chunk", 256, "-t", 1]
         server = self.start_server(real_model(), *options, SHOAL_ISA="reference")
         started = time.monotonic()
