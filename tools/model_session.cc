@@ -335,11 +335,10 @@ std::string ModelSession::DescribeStages() const {
   const std::vector<NodeDescription> nodes = mesh_->descriptions();
   std::string text;
   for (const PlannedStage& stage : plan->stages) {
-    const auto device = static_cast<size_t>(stage.device);
-    const std::string name = local_nodes_ ? local_nodes_->names()[device] : nodes_[device].name;
-    text += fmt::format("{}: layers [{}, {}), {} MiB of weights, {} threads, {}\n", name,
+    const NodeDescription& node = nodes[static_cast<size_t>(stage.device)];
+    text += fmt::format("{}: layers [{}, {}), {} MiB of weights, {} threads, {}\n", node.name,
                         stage.layers.begin, stage.layers.end, stage.weight_bytes >> 20,
-                        nodes[device].threads, nodes[device].isa);
+                        node.threads, node.isa);
   }
   if (ObjectiveOf(options_) && options_.split.empty()) {
     const Prediction& predicted = plan->prediction;
