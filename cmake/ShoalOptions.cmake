@@ -42,8 +42,8 @@ if(SHOAL_SANITIZE)  # of directories, so that shoal_sanitize_quickly comes later
 endif()
 
 # Several files of a target are compiled as one, which takes less than half the processor time: what
-# they include is read once. Debug builds and those for other processors show that each file compiles alone, too, and
-# warn of what only one's own names can shadow.
+# they include is read once. Debug builds and those for other processors show that each file compiles
+# alone, too, and warn of what only one's own names can shadow.
 if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug" AND NOT CMAKE_CROSSCOMPILING AND NOT SHOAL_FUZZ)
   if(NOT DEFINED CMAKE_UNITY_BUILD)
     set(CMAKE_UNITY_BUILD ON)

@@ -1,20 +1,22 @@
 #include "net/unix_socket.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 namespace shoal {
 
-Listener FindListener(const std::string& path, int timeout_ms) {
+Result<Listener> FindListener(const std::string& path, int timeout_ms) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   path.copy(name.sun_path, sizeof(name.sun_path) - 1);
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return Listener::kNone;
+  if (fd < 0) return Unavailable(fmt::format("unix:{}: no socket: {}", path, std::strerror(errno)));
   Listener found = Listener::kSilent;
   if (::connect(fd, reinterpret_cast<sockaddr*>(&name), sizeof(name)) == 0) {
     pollfd waiting = {fd, POLLIN, 0};

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "base/result.h"
+
 namespace shoal {
 
 enum class Listener {
@@ -12,7 +14,7 @@ enum class Listener {
 };
 
 // Waits for the first byte of whoever listens at `path`, at most `timeout_ms` (0: does not wait). A
-// gRPC server speaks first.
-Listener FindListener(const std::string& path, int timeout_ms);
+// gRPC server speaks first. Error: no socket could be made to ask with.
+Result<Listener> FindListener(const std::string& path, int timeout_ms);
 
 }  // namespace shoal

@@ -33,7 +33,7 @@ constexpr double kCloseWidth = 1e-2;
 constexpr int32_t kPriceRounds = 40;
 constexpr double kFirstStep = 1.5;
 constexpr double kStepDecay = 0.93;
-constexpr int32_t kShares = 8;  // tried, and one more
+constexpr int32_t kShares = 8;  // steps from none to all, in trying for the best one
 
 // Of using a device of a group, and of any stage, where devices may be used again.
 struct Prices {
@@ -44,8 +44,7 @@ struct Prices {
 // A StepVariant with what it costs.
 struct Variant {
   SearchCosts costs;
-  UsedSpace used;
-  UsedSpace again;  // of the relaxation: devices may be used again, stages are not counted
+  std::optional<UsedSpace> used;  // none if the relaxation alone is searched
   StageCount stages;
   Prices total_prices;
   Prices additive_prices;
@@ -97,15 +96,16 @@ class PlanSearcher {
   PlanSearcher(const PlanProblem& problem, double max_work, bool relaxed)
       : problem_(problem),
         space_(MakeSearchSpace(problem)),
+        again_(UsedGroups(space_, false), StageCount()),
         relaxed_(relaxed),
         max_work_(max_work),
         work_left_(max_work) {
     const Prices free = {std::vector<double>(space_.groups.size(), 0), 0};
     for (const auto& [in_flight, stages] : StepVariants(problem, space_)) {
-      const UsedSpace again(UsedGroups(space_, false), StageCount());
-      const UsedSpace used = relaxed ? again : UsedSpace(UsedGroups(space_, true), stages);
+      std::optional<UsedSpace> used;
+      if (!relaxed) used.emplace(UsedGroups(space_, true), stages);
       variants_.push_back(std::make_unique<Variant>(
-          Variant{SearchCosts(problem, space_, in_flight), used, again, stages, free, free}));
+          Variant{SearchCosts(problem, space_, in_flight), used, stages, free, free}));
     }
   }
 
@@ -144,6 +144,7 @@ class PlanSearcher {
 
   const PlanProblem& problem_;
   SearchSpace space_;
+  UsedSpace again_;  // of the relaxation: devices may be used again, stages are not counted
   bool relaxed_;
   double max_work_;
   double work_left_;
@@ -268,14 +269,14 @@ double PlanSearcher::BatchWidth(const Box& box) const {
 
 void PlanSearcher::Solve(Box& box) {
   if (box.bound >= Below()) return;
-  SolveRelaxed(box);  // a thousandth of the work, and often enough to drop the box
+  SolveRelaxed(box);  // little work, and often enough to drop the box
   if (relaxed_ || box.bound >= Below()) return;
   const Variant& variant = *variants_[box.variant];
   // Of the period's two bounds, by its total and by its slowest stage, a plan pays the larger: at
   // least what it pays on average, whatever their shares.
   const double share = HasTwoSums(variant) ? BestShare(variant, box) : 1;
   const CutGraph graph = variant.costs.Graph(box.limits, share);
-  const Completions completions(graph, variant.used);
+  const Completions completions(graph, *variant.used);
   work_left_ -= Work(variant);
   if (completions.best() < kEndless) Offer(variant.costs, completions.Path());
   box.blended_s = completions.best();
@@ -289,7 +290,7 @@ void PlanSearcher::Solve(Box& box) {
 // Of an exact dynamic program.
 double PlanSearcher::Work(const Variant& variant) const {
   const double groups = static_cast<double>(space_.groups.size());
-  return variant.used.states() * groups * groups * problem_.model.layer_count();
+  return variant.used->states() * groups * groups * problem_.model.layer_count();
 }
 
 // The share of the total that bounds the relaxation by most.
@@ -299,7 +300,7 @@ double PlanSearcher::BestShare(const Variant& variant, const Box& box) const {
   for (int32_t i = 0; i <= kShares; ++i) {
     const double share = static_cast<double>(i) / kShares;
     const CutGraph graph = Priced(variant.costs.Graph(box.limits, share), variant.total_prices);
-    const double bound = Completions(graph, variant.again).best() +
+    const double bound = Completions(graph, again_).best() +
                          (1 - share) * variant.costs.batch_weight() * box.least_batch_s;
     if (bound <= best) continue;
     best = bound;
@@ -376,7 +377,7 @@ double PlanSearcher::BoundByPrices(const Variant& variant, const CutGraph& plain
     for (size_t g = 0; g < tried.of_group.size(); ++g) {
       paid += tried.of_group[g] * static_cast<double>(space_.groups[g].devices.size());
     }
-    const Completions completions(graph, variant.again);
+    const Completions completions(graph, again_);
     work_left_ -= static_cast<double>(graph.layers) * graph.groups * (graph.groups + kGraphWork);
     if (completions.best() == kEndless) return kEndless;
     const double bound = completions.best() - paid;
@@ -430,7 +431,7 @@ void PlanSearcher::SearchWithin(const Variant& variant, const CutGraph& graph,
   LabelBox labels = {box.limits,
                      box.least_prefill_s,
                      box.least_batch_s,
-                     &variant.used,
+                     &*variant.used,
                      &graph,
                      {{1 - box.slowest_share, &completions}}};
   // Where cuts help little more, every bound does.
@@ -439,7 +440,7 @@ void PlanSearcher::SearchWithin(const Variant& variant, const CutGraph& graph,
   for (const double share : {0.0, 1.0}) {
     if (!close || labels.completions.contains(share)) continue;
     graphs.push_back(std::make_unique<CutGraph>(variant.costs.Graph(box.limits, share)));
-    more.push_back(std::make_unique<Completions>(*graphs.back(), variant.used));
+    more.push_back(std::make_unique<Completions>(*graphs.back(), *variant.used));
     labels.completions[share] = more.back().get();
     work_left_ -= Work(variant);
   }

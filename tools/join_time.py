@@ -10,57 +10,26 @@ from the start of node and server until the server serves: with an empty store, 
 """
 
 import argparse
-import json
-import os
 import re
-import shutil
 import statistics
-import subprocess
-import tempfile
 import time
 
 from disturbed_server import Server
-from namespaces import HOME, Namespaces
+from mesh_hosts import MeshHosts
 
-NODE_PORT, MESH_PORT = 7701, 7700
+BITS = {"gbit": 1e9, "mbit": 1e6}
 
 
-class Mesh:
-    def __init__(self, a, folder, spaces):
-        self.a, self.folder, self.spaces = a, folder, spaces
-        self.options = ["--state", f"{folder}/server", "--mesh-listen", f"{spaces.address(HOME)}:{MESH_PORT}"]
-
-    def node(self, *options):
-        command = [self.a.shoal, "node", "--listen", f"{self.spaces.address(0)}:{NODE_PORT}", "--name", "host",
-                   "--state", f"{self.folder}/node", "--store", f"{self.folder}/store", *options]
-        node = subprocess.Popen(self.spaces.inside(0, command), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True)
-        if not node.stdout.readline().startswith("listening"):
-            raise SystemExit("the node did not start")
-        return node
-
-    def end(self, node):
-        """What it wrote to stderr."""
-        node.terminate()
-        return node.communicate()[1]
-
-    def join(self):
-        invited = subprocess.Popen([self.a.shoal, "nodes", "invite", "--json", *self.options],
-                                   stdout=subprocess.PIPE, text=True)
-        node = self.node("--join", json.loads(invited.stdout.readline())["code"])
-        if invited.wait(timeout=30) != 0:
-            raise SystemExit("the node did not join")
-        self.end(node)
-
-    def start(self):
-        """(s until the server serves, s of them for bytes that came over the link, those bytes)"""
-        start = time.monotonic()
-        node = self.node()
-        server = Server(self.a.shoal, self.a.model, *self.options, "--plan", "spread", "-c", 2048)
-        took_s = time.monotonic() - start
-        server.end()
-        fetched = re.search(r"(\d+) bytes fetched in ([\d.]+) s", self.end(node))
-        return took_s, float(fetched[2]), int(fetched[1])
+def start(a, hosts):
+    """(s until the server serves, s of them for bytes that came over the link, those bytes)"""
+    begin = time.monotonic()
+    node = hosts.start_node(0)
+    server = Server(a.shoal, a.model, *hosts.options, "--plan", "spread", "-c", 2048)
+    took_s = time.monotonic() - begin
+    server.end()
+    node.terminate()
+    fetched = re.search(r"(\d+) bytes fetched in ([\d.]+) s", node.communicate()[1])
+    return took_s, float(fetched[2]), int(fetched[1])
 
 
 def main():
@@ -68,21 +37,15 @@ def main():
     parser.add_argument("shoal")
     parser.add_argument("model")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rate", type=str, default="1gbit")
+    parser.add_argument("--rate", default="1gbit", help="a number, and gbit or mbit")
     a = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="shoal-join-")
+    bits = float(a.rate[:-4]) * BITS[a.rate[-4:]]
     rounds = []
-    with Namespaces("shoalj", "10.76.0", 1, a.rate) as spaces:
-        try:
-            mesh = Mesh(a, folder, spaces)
-            mesh.join()
-            mesh.start()  # makes the manifest, which is remembered
-            for _ in range(a.rounds):
-                shutil.rmtree(f"{folder}/store")
-                rounds.append((mesh.start(), mesh.start()))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    bits = float(a.rate.removesuffix("gbit")) * 1e9 if a.rate.endswith("gbit") else float(a.rate.removesuffix("mbit")) * 1e6
+    with MeshHosts(a.shoal, "shoalj", "10.76.0", 1, a.rate) as hosts:
+        start(a, hosts)  # makes the manifest, which is remembered
+        for _ in range(a.rounds):
+            hosts.empty_store(0)
+            rounds.append((start(a, hosts), start(a, hosts)))
     size = rounds[0][0][2]
     link_s = 8 * size / bits
     print(f"{size} bytes, {link_s:.2f} s of the link\n")

@@ -1,5 +1,5 @@
-"""Network namespaces on one bridge, as hosts of a test: for survive.py, join_time.py and predict.py.
-Needs root."""
+"""Network namespaces on one bridge, as hosts of a test: for mesh_hosts.py and predict.py. Needs
+root."""
 
 import subprocess
 

@@ -13,18 +13,14 @@ links are cut, too.
 """
 
 import argparse
-import json
 import os
-import shutil
 import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 
 from disturbed_server import Server, parse_with_options
-from namespaces import HOME, Namespaces
+from mesh_hosts import MeshHosts
 
 FIELDS = {"prompt": "Once upon a time there was a harbour. " * 60, "max_tokens": 160,
           "temperature": 0.8, "seed": 7, "logit_bias": {"0": -100, "2": -100}}  # SmolLM2's end tokens
@@ -33,80 +29,69 @@ SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP, "SIGTERM": sign
 LINK_DOWN = "link down"
 STAGES = 3
 CONTEXT = 2048
-NODE_PORT, MESH_PORT = 7701, 7700
 
 
 class LocalNodes:
     disturbances = list(SIGNALS)
 
     def __init__(self, a):
-        self.a, self.server = a, None
+        self.a, self.server, self.stopped = a, None, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
     def start(self):
         self.server = Server(self.a.shoal, self.a.model, "--local-nodes", STAGES, "-c", CONTEXT, *self.a.options)
 
     def disturb(self, i, how):
-        os.kill(self.server.nodes()[f"local-{i}"], SIGNALS[how])
+        pid = self.server.nodes()[f"local-{i}"]
+        os.kill(pid, SIGNALS[how])
+        self.stopped = pid if how == "SIGSTOP" else None
 
     def end(self):
-        for pid in self.server.nodes().values():
-            os.kill(pid, signal.SIGCONT)
+        if self.stopped is not None:
+            os.kill(self.stopped, signal.SIGCONT)
+        self.stopped = None
         self.server.end()
 
-    def close(self):
-        pass
 
-
-class Hosts:
-    """The nodes join once; every start has empty stores."""
+class NodesOnHosts:
+    """Every start has empty stores."""
 
     disturbances = [*SIGNALS, LINK_DOWN]
 
     def __init__(self, a):
         self.a, self.server, self.nodes = a, None, []
-        self.folder = tempfile.mkdtemp(prefix="shoal-survive-")
-        self.spaces = Namespaces("shoals", "10.79.0", STAGES, "1gbit").__enter__()
-        self.mesh = ["--state", f"{self.folder}/server", "--mesh-listen", f"{self.spaces.address(HOME)}:{MESH_PORT}"]
-        for i in range(STAGES):
-            invited = subprocess.Popen([a.shoal, "nodes", "invite", "--json", *self.mesh],
-                                       stdout=subprocess.PIPE, text=True)
-            node = self.start_node(i, "--join", json.loads(invited.stdout.readline())["code"])
-            if invited.wait(timeout=30) != 0:
-                raise SystemExit(f"node {i} did not join")
-            node.kill()
-            node.wait()
+        self.hosts = MeshHosts(a.shoal, "shoals", "10.79.0", STAGES, "1gbit")
 
-    def start_node(self, i, *options):
-        command = [self.a.shoal, "node", "--listen", f"{self.spaces.address(i)}:{NODE_PORT}", "--name", f"host-{i}",
-                   "--state", f"{self.folder}/{i}", "--store", f"{self.folder}/store-{i}", "--log-level", "error"]
-        node = subprocess.Popen(self.spaces.inside(i, [*command, *options]), stdout=subprocess.PIPE, text=True)
-        if not node.stdout.readline().startswith("listening"):
-            raise SystemExit(f"node {i} did not start")
-        return node
+    def __enter__(self):
+        self.hosts.__enter__()
+        return self
+
+    def __exit__(self, *_):
+        self.hosts.__exit__()
 
     def start(self):
-        self.nodes = [self.start_node(i) for i in range(STAGES)]
-        self.server = Server(self.a.shoal, self.a.model, *self.mesh, "--plan", "spread", "-c", CONTEXT,
+        self.nodes = [self.hosts.start_node(i, "--log-level", "error") for i in range(STAGES)]
+        self.server = Server(self.a.shoal, self.a.model, *self.hosts.options, "--plan", "spread", "-c", CONTEXT,
                              *self.a.options)
 
     def disturb(self, i, how):
         if how == LINK_DOWN:
-            self.spaces.set_link(i, "down")
+            self.hosts.spaces.set_link(i, "down")
         else:
             self.nodes[i].send_signal(SIGNALS[how])
 
     def end(self):
         for i, node in enumerate(self.nodes):
             node.kill()
-            node.wait()
-            node.stdout.close()
-            self.spaces.set_link(i, "up")
-            shutil.rmtree(f"{self.folder}/store-{i}")
+            node.communicate()
+            self.hosts.spaces.set_link(i, "up")
+            self.hosts.empty_store(i)
         self.server.end()
-
-    def close(self):
-        self.spaces.__exit__()
-        shutil.rmtree(self.folder)
 
 
 def answer(nodes, moment=None, act=None):
@@ -169,8 +154,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--hosts", action="store_true", help="nodes on hosts of their own")
     a = parse_with_options(parser)
-    nodes = Hosts(a) if a.hosts else LocalNodes(a)
-    try:
+    with (NodesOnHosts if a.hosts else LocalNodes)(a) as nodes:
         nodes.start()
         expected, undisturbed_s, _ = answer(nodes)
         nodes.end()
@@ -178,8 +162,6 @@ def main():
         print("| disturbance | node | " + " | ".join(f"{moment}: longest gap" for moment in MOMENTS) + " | same text |")
         print("|---|---|" + "---|" * (len(MOMENTS) + 1))
         failures = sum(row(a, nodes, how, i, expected) for how in nodes.disturbances for i in range(STAGES))
-    finally:
-        nodes.close()
     sys.exit(1 if failures else 0)
 
 

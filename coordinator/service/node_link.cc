@@ -63,7 +63,8 @@ std::unique_ptr<grpc::ClientContext> NodeLink::MakeContext(int timeout_ms) {
 // word: a node that is stopped is not even dialled.
 bool NodeLink::IsMute(int timeout_ms) const {
   if (!node_.address.is_unix() || node_.trust.own != nullptr) return false;  // TLS waits, too
-  return FindListener(node_.address.unix_path, timeout_ms) == Listener::kSilent;
+  const Result<Listener> listener = FindListener(node_.address.unix_path, timeout_ms);
+  return listener.ok() && *listener == Listener::kSilent;
 }
 
 Result<NodeDescription> NodeLink::Describe(Patience patience) {

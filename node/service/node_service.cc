@@ -71,7 +71,8 @@ Result<std::vector<ShardRequest>> SparesOf(const v1::PrepareRequest& request,
 
 // gRPC takes a Unix socket away from whoever listens on it, so that is looked at before.
 Status CheckUnixSocket(const std::string& path) {
-  if (FindListener(path, 0) != Listener::kNone) {
+  ASSIGN_OR_RETURN(const Listener listener, FindListener(path, 0));
+  if (listener != Listener::kNone) {
     return Unavailable(fmt::format("unix:{} is in use by another process", path));
   }
   const std::string folder = path.substr(0, path.rfind('/') + 1);
@@ -310,7 +311,8 @@ Status NodeService::Replace(Epoch epoch) {
 Status NodeService::LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
                               std::span<const ShardRequest> spares, ShardProgress& progress) {
   if (weights_ == nullptr) return shard_host_.Load(shard, spares, nullptr, &progress.load);
-  ASSIGN_OR_RETURN(const WeightsRequest weights, ReadWeightsRequest(request, options_.credentials));
+  ASSIGN_OR_RETURN(WeightsRequest weights, ReadWeightsRequest(request, options_.credentials));
+  for (const ShardRequest& spare : spares) weights.spares.push_back(spare.layers);
   const auto open = [&] { return weights_->OpenShard(weights, pool_, &progress.fetch); };
   return shard_host_.Load(shard, spares, open, &progress.load);
 }

@@ -30,9 +30,6 @@ Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request,
   weights.epoch = Epoch{request.epoch()};
   ASSIGN_OR_RETURN(weights.model_identity, ReadDigest(request.model_identity()));
   weights.layers = {request.layer_begin(), request.layer_end()};
-  for (const v1::SpareStage& spare : request.spares()) {
-    weights.spares.push_back({spare.layer_begin(), spare.layer_end()});
-  }
   weights.supplied = request.supplied();
   weights.member = request.member();
   if (request.peers_size() > kMaxPeers) {

@@ -42,7 +42,7 @@ struct WeightsRequest {
   std::vector<WeightPeer> peers;
 };
 
-// `own` is who this node dials its peers as. Errors: too many peers, an address that is none or
+// All but the spares. `own` is who this node dials its peers as. Errors: too many peers, an address that is none or
 // that cannot be dialled without credentials.
 Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request,
                                           const std::shared_ptr<const Credentials>& own);

@@ -39,14 +39,14 @@ class NodeLinkTest : public ::testing::Test {
 };
 
 TEST_F(NodeLinkTest, ANodeThatIsNotThereIsNamed) {
-  EXPECT_EQ(FindListener(path_, 0), Listener::kNone);
+  EXPECT_EQ(*FindListener(path_, 0), Listener::kNone);
   EXPECT_THAT(Ask(), HasSubstr("node desk"));
 }
 
 // The kernel lets clients in to a process that is stopped.
 TEST_F(NodeLinkTest, ANodeThatStandsStillCostsNoDescriptors) {
   const RawStream listening(ListenUnix(path_));
-  EXPECT_EQ(FindListener(path_, 0), Listener::kSilent);
+  EXPECT_EQ(*FindListener(path_, 0), Listener::kSilent);
   EXPECT_THAT(Ask(), HasSubstr("is it running?"));  // and gRPC opens what it keeps
   const int64_t before = OpenDescriptors();
   for (int i = 0; i < 8; ++i) EXPECT_THAT(Ask(), HasSubstr("is it running?"));

@@ -9,18 +9,16 @@ import argparse
 import os
 import statistics
 
-from predict import Lab, node_options
+from predict import Lab, bench
 
 COUNTS = (2, 3, 4)
 PROMPT, OUTPUT = 512, 48
 
 
-def bench(lab, nodes):
+def speed(lab, nodes):
     """(prefill, decode) in tokens/s."""
-    found = lab.output(f"{lab.build}/tools/shoal", "bench", lab.model, *node_options(lab, range(nodes)),
-                       "--plan", "spread", "-p", PROMPT, "-n", OUTPUT, "-r", 1, "--json")
-    speed = {result["test"]: result["tokens_per_s"] for result in found["results"]}
-    return speed["prefill"], speed["decode"]
+    found = bench(lab, range(nodes), PROMPT, OUTPUT, "--plan", "spread")
+    return found["prefill", 1], found["decode", 1]
 
 
 def main():
@@ -35,7 +33,7 @@ def main():
     for rate in a.rates:
         processors = ["0,1"] * max(COUNTS)
         with Lab(os.path.abspath(a.build), os.path.abspath(a.model), processors, 0, rate, a.delay_ms) as lab:
-            rounds = [{nodes: bench(lab, nodes) for nodes in COUNTS} for _ in range(a.rounds)]
+            rounds = [{nodes: speed(lab, nodes) for nodes in COUNTS} for _ in range(a.rounds)]
         for nodes in COUNTS:
             prefill, decode = (statistics.median(one[nodes][i] for one in rounds) for i in range(2))
             print(f"| {rate}, {a.delay_ms:g} ms | {nodes} | {prefill:.0f} | {decode:.1f} | {1000 / decode:.1f} |",

@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
+from mesh_hosts import join
 from namespaces import Namespaces
 
 NODE_PORT, PROXY_PORT = 7701, 7702
@@ -87,19 +88,14 @@ class Lab:
 
     def start_node(self, index, processors):
         host = self.spaces.address(index)
-        invited = subprocess.Popen(
-            self.spaces.inside(0, [f"{self.build}/tools/shoal", "nodes", "invite", "--json",
-                                   "--mesh-listen", f"{self.spaces.address(0)}:7700"]),
-            stdout=subprocess.PIPE, text=True)
-        code = json.loads(invited.stdout.readline())["code"]
         memory = ["--memory-limit", self.memory_mib] if self.memory_mib else []
-        self.start(index, ["taskset", "-c", processors, f"{self.build}/tools/shoal", "node",
-                           "--listen", f"{host}:{NODE_PORT}", "--join", code, "--name", f"n{index}",
-                           "--state", f"{self.state}/n{index}", "--model", self.model,
-                           "-t", len(processors.split(",")), "--log-level", "error", "--exit-with-stdin",
-                           *memory])
-        if invited.wait(timeout=30) != 0:
-            raise RuntimeError(f"node {index} did not join")
+        node = ["taskset", "-c", processors, f"{self.build}/tools/shoal", "node",
+                "--listen", f"{host}:{NODE_PORT}", "--name", f"n{index}", "--state", f"{self.state}/n{index}",
+                "--model", self.model, "-t", len(processors.split(",")), "--log-level", "error",
+                "--exit-with-stdin", *memory]
+        invite = [f"{self.build}/tools/shoal", "nodes", "invite", "--json",
+                  "--mesh-listen", f"{self.spaces.address(0)}:7700"]
+        join(self.spaces.inside(0, invite), lambda code: self.start(index, [*node, "--join", code]))
         if self.delay_ms:
             self.start(index, [f"{self.build}/tests/support/delay_proxy", int(1000 * self.delay_ms),
                                PROXY_PORT, host, NODE_PORT])
@@ -127,13 +123,16 @@ def predict(lab, size, plans=()):
                       "--output", OUTPUT[size], "--sessions", SESSIONS, *given)
 
 
+def bench(lab, devices, prompt, output, *options):
+    """{(prefill or decode, sessions): tokens/s} of one round over these nodes."""
+    found = lab.output(f"{lab.build}/tools/shoal", "bench", lab.model, *node_options(lab, devices),
+                       "-p", prompt, "-n", output, "-r", 1, "--json", *options)
+    return {(result["test"], result["sessions"]): result["tokens_per_s"] for result in found["results"]}
+
+
 def measure(lab, size, plan):
-    bench = lab.output(f"{lab.build}/tools/shoal", "bench", lab.model, *node_options(lab, plan["devices"]),
-                       "--split", ",".join(map(str, plan["split"])), "-p", PROMPT[size], "-n", OUTPUT[size],
-                       "-b", f"1,{SESSIONS}", "-r", 1, "--json")
-    found = {}
-    for result in bench["results"]:
-        found[result["test"], result["sessions"]] = result["tokens_per_s"]
+    found = bench(lab, plan["devices"], PROMPT[size], OUTPUT[size],
+                  "--split", ",".join(map(str, plan["split"])), "-b", f"1,{SESSIONS}")
     return {"decode_s": 1 / found["decode", 1], "tokens_per_s": found["decode", SESSIONS],
             "first_token_s": PROMPT[size] / found["prefill", 1]}
 

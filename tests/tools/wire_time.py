@@ -8,18 +8,16 @@ import argparse
 import os
 import statistics
 
-from predict import Lab, node_options
+from predict import Lab, bench
 
 CODECS = ["f32", "f32+zstd", "f16", "f16+zstd", "bf16", "int8", "int8+zstd"]
 PROMPT, OUTPUT = 768, 48
 
 
-def bench(lab, codec):
+def speed(lab, codec):
     """(prefill, decode) in tokens/s."""
-    found = lab.output(f"{lab.build}/tools/shoal", "bench", lab.model, *node_options(lab, range(2)),
-                       "--plan", "spread", "--wire", codec, "-p", PROMPT, "-n", OUTPUT, "-r", 1, "--json")
-    speed = {result["test"]: result["tokens_per_s"] for result in found["results"]}
-    return speed["prefill"], speed["decode"]
+    found = bench(lab, range(2), PROMPT, OUTPUT, "--plan", "spread", "--wire", codec)
+    return found["prefill", 1], found["decode", 1]
 
 
 def main():
@@ -32,7 +30,7 @@ def main():
     print("| link | codec | prefill tokens/s | of f32 | decode tokens/s | of f32 |\n|---|---|---|---|---|---|")
     for rate in a.rates:
         with Lab(os.path.abspath(a.build), os.path.abspath(a.model), ["0", "1"], 0, rate, 0) as lab:
-            rounds = [{codec: bench(lab, codec) for codec in CODECS} for _ in range(a.rounds)]
+            rounds = [{codec: speed(lab, codec) for codec in CODECS} for _ in range(a.rounds)]
         exact = [statistics.median(one["f32"][i] for one in rounds) for i in range(2)]
         for codec in CODECS:
             prefill, decode = (statistics.median(one[codec][i] for one in rounds) for i in range(2))
