@@ -42,8 +42,8 @@ struct WeightsRequest {
   std::vector<WeightPeer> peers;
 };
 
-// All but the spares. `own` is who this node dials its peers as. Errors: too many peers, an address that is none or
-// that cannot be dialled without credentials.
+// All but the spares. `own` is who this node dials its peers as. Errors: too many peers, an address
+// that is none or that cannot be dialled without credentials.
 Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request,
                                           const std::shared_ptr<const Credentials>& own);
 
