@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -18,13 +20,31 @@ constexpr std::array kAll = {Isa::kReference, Isa::kAvx2,    Isa::kAvxVnni, Isa:
 
 #if defined(__x86_64__)
 
+// For these not every compiler's __builtin_cpu_supports has a name (Intel's manual, CPUID).
+struct CpuidBits {
+  bool f16c = false;
+  bool avx_vnni = false;
+};
+
+CpuidBits ReadCpuid() {
+  constexpr unsigned kAvxVnniBit = 1U << 4;
+  CpuidBits bits;
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  bits.f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+  bits.avx_vnni = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnniBit) != 0;
+  return bits;
+}
+
 bool IsSupported(Isa isa) {
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("f16c");
+  const CpuidBits bits = ReadCpuid();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && bits.f16c;
   switch (isa) {
     case Isa::kReference: return true;
     case Isa::kAvx2: return avx2;
-    case Isa::kAvxVnni: return avx2 && __builtin_cpu_supports("avxvnni");
+    case Isa::kAvxVnni: return avx2 && bits.avx_vnni;
     case Isa::kAvx512Vnni:
       return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
