@@ -22,6 +22,12 @@ Error BadAddress(std::string_view text, std::string_view why) {
                   text.substr(0, kMaxHostBytes), why));
 }
 
+bool ReadPort(std::string_view text, uint16_t& port) {
+  const char* end = text.data() + text.size();
+  const auto [last, failed] = std::from_chars(text.data(), end, port);
+  return !text.empty() && failed == std::errc() && last == end;
+}
+
 // Whether a name or IP address could stand there: no spaces, control characters or brackets.
 bool IsHost(std::string_view host) {
   if (host.empty() || host.size() > kMaxHostBytes) return false;
@@ -39,7 +45,8 @@ bool Address::is_local() const {
 
 std::string Address::ToString() const {
   if (is_unix()) return std::string(kUnixPrefix) + unix_path;
-  if (is_relay()) return std::string(kRelayPrefix) + relay_node;
+  if (is_relay() && port == 0) return std::string(kRelayPrefix) + relay_node;
+  if (is_relay()) return fmt::format("{}{}:{}", kRelayPrefix, relay_node, port);
   return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
                                              : fmt::format("[{}]:{}", host, port);
 }
@@ -61,8 +68,13 @@ Result<Address> ParseAddress(std::string_view text) {
     return address;
   }
   if (text.substr(0, kRelayPrefix.size()) == kRelayPrefix) {
-    address.relay_node = text.substr(kRelayPrefix.size());
+    const std::string_view rest = text.substr(kRelayPrefix.size());
+    const size_t colon = rest.find(':');
+    address.relay_node = rest.substr(0, colon);
     if (!IsTunnelName(address.relay_node)) return BadAddress(text, "the node's name is none");
+    if (colon != std::string_view::npos && !ReadPort(rest.substr(colon + 1), address.port)) {
+      return BadAddress(text, "the hub's port is not in [0, 65535]");
+    }
     return address;
   }
   const size_t colon = text.rfind(':');
@@ -78,8 +90,7 @@ Result<Address> ParseAddress(std::string_view text) {
     return BadAddress(text, "an IPv6 address needs brackets");
   }
   if (!IsHost(host)) return BadAddress(text, "there is no valid host");
-  const auto parsed = std::from_chars(port.data(), port.data() + port.size(), address.port);
-  if (port.empty() || parsed.ec != std::errc() || parsed.ptr != port.data() + port.size()) {
+  if (!ReadPort(port, address.port)) {
     return BadAddress(
         text, fmt::format("the port '{}' is not in [0, 65535]", port.substr(0, kMaxHostBytes)));
   }

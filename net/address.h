@@ -14,7 +14,7 @@ struct Address {
   std::string host;
   uint16_t port = 0;  // 0: any free port (to listen only)
   // Set: the node of that name dials out only, and is reached through the hub of a coordinator (see
-  // net/tunnel/hub.h); the rest is unused.
+  // net/tunnel/hub.h), which listens on `port` there, if that is not 0; the rest is unused.
   std::string relay_node = {};
 
   bool is_unix() const { return !unix_path.empty(); }
@@ -26,8 +26,8 @@ struct Address {
   std::string ToString() const;
 };
 
-// Reads "unix:/path", "host:port", "[v6]:port" and "relay:NAME". Errors name the text and what is
-// expected.
+// Reads "unix:/path", "host:port", "[v6]:port" and "relay:NAME", with or without ":port". Errors
+// name the text and what is expected.
 Result<Address> ParseAddress(std::string_view text);
 
 }  // namespace shoal

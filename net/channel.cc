@@ -69,6 +69,19 @@ void ConfigureServer(grpc::ServerBuilder& builder, const Address& address,
                            bound_port);
 }
 
+// "ipv4:1.2.3.4:5678" or "ipv6:%5B::1%5D:5678" (RFC 3986's escapes) -> the host.
+std::string HostOfPeer(const std::string& peer) {
+  const size_t begin = peer.find(':') + 1;
+  std::string host = peer.substr(begin, peer.rfind(':') - begin);
+  for (const auto& [escape, plain] : {std::pair{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}}) {
+    if (const size_t at = host.find(escape); at != std::string::npos) {
+      host.replace(at, std::string_view(escape).size(), plain);
+    }
+  }
+  constexpr std::string_view kMapped = "::ffff:";
+  return host.starts_with(kMapped) ? host.substr(kMapped.size()) : host;
+}
+
 grpc::Status ToGrpcStatus(const Error& error) {
   switch (error.code) {
     case ErrorCode::kInvalidArgument: return {grpc::INVALID_ARGUMENT, error.message};

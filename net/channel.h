@@ -35,6 +35,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const Address& address, const Trust& 
 void ConfigureServer(grpc::ServerBuilder& builder, const Address& address,
                      const std::shared_ptr<grpc::ServerCredentials>& credentials, int* bound_port);
 
+// The host in gRPC's name of a peer on the network, without brackets.
+std::string HostOfPeer(const std::string& peer);
+
 // Between our errors and gRPC's, both ways; `peer` names the other side in the message.
 grpc::Status ToGrpcStatus(const Error& error);
 Error FromGrpcStatus(const grpc::Status& status, const std::string& peer);

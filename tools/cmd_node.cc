@@ -159,7 +159,8 @@ Status ServeNode(NodeCommandOptions& options) {
   }
   options.node.cache_folder = CacheFolder();
   options.node.memory_limit_bytes = allowance.memory_limit_mib << 20;
-  options.node.open_named_files = options.store.empty();
+  // A node that dials out serves coordinators on other machines, although its own port is here.
+  options.node.open_named_files = options.store.empty() && options.dial.empty();
   options.node.store_folder = options.store;
   if (options.store.empty() && !options.node.cache_folder.empty()) {
     options.node.store_folder = options.node.cache_folder + "/store";
@@ -171,10 +172,18 @@ Status ServeNode(NodeCommandOptions& options) {
   if (is_member) RETURN_IF_ERROR(EnterMesh(options, membership));
   if (options.node.name.empty()) options.node.name = options.listen;
   std::unique_ptr<NodeEnd> tunnels;
+  std::optional<RelayEnd> relays;
   if (folder) {
     ASSIGN_OR_RETURN(tunnels, NodeEnd::Start(options.dial, options.node.credentials,
                                              options.node.listen, *folder));
-    options.node.relay = [&](const std::string& node) { return tunnels->client().RelayTo(node); };
+    options.node.relay = [&](const std::string& node, const Address& /*hub*/) {
+      return tunnels->client().RelayTo(node);
+    };
+  } else if (is_member) {
+    relays.emplace(options.node.credentials);
+    options.node.relay = [&](const std::string& node, const Address& hub) {
+      return relays->RelayTo(node, hub);
+    };
   }
   ASSIGN_OR_RETURN(std::unique_ptr<NodeServer> server, NodeServer::Start(options.node, *kernels));
   if (is_member) StayInMesh(options, membership, *server);

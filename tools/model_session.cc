@@ -251,6 +251,7 @@ Status ModelSession::ReachThroughHub(MeshNode& node) const {
         node.name));
   }
   node.peer_address = std::move(node.address);
+  node.peer_address->port = hub_->hub().address().port;
   ASSIGN_OR_RETURN(node.address, hub_->hub().SocketOf(node.peer_address->relay_node));
   return OkStatus();
 }

@@ -42,17 +42,37 @@ void HubEnd::WaitFor(const std::string& node, const std::string& name,
 
 Result<std::unique_ptr<NodeEnd>> NodeEnd::Start(const std::string& hub,
                                                 const std::shared_ptr<const Credentials>& own,
-                                                const Address& own_port,
+                                                const std::optional<Address>& own_port,
                                                 const RuntimeFolder& folder) {
   TunnelClientOptions options;
   ASSIGN_OR_RETURN(options.hub, TcpAddress("--dial", hub));
   options.mesh = own->self().mesh;
   options.node = own->self().id;
-  options.own_port = own_port;
+  if (own_port) {
+    options.own_port = *own_port;
+  } else {
+    options.parked = 0;
+  }
   options.folder = folder.path();
   std::unique_ptr<NodeEnd> end(new NodeEnd(own));
   ASSIGN_OR_RETURN(end->client_, TunnelClient::Start(options, end->authenticator_));
   return end;
+}
+
+Result<Address> RelayEnd::RelayTo(const std::string& node, const Address& hub) {
+  if (hub.port == 0) {
+    return FailedPrecondition("relay:" + node + ": the coordinator names no hub that relays it");
+  }
+  const std::lock_guard lock(mutex_);
+  if (!folder_) {
+    ASSIGN_OR_RETURN(folder_, RuntimeFolder::Make());
+  }
+  if (end_ == nullptr || hub != hub_) {
+    end_.reset();  // its sockets lie in the same folder
+    ASSIGN_OR_RETURN(end_, NodeEnd::Start(hub.ToString(), own_, std::nullopt, *folder_));
+    hub_ = hub;
+  }
+  return end_->client().RelayTo(node);
 }
 
 }  // namespace shoal

@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -38,10 +40,11 @@ class HubEnd {
 
 class NodeEnd {
  public:
-  // `own` is the node, `own_port` its server. Errors: an address that is none.
+  // `own` is the node, `own_port` its server, if it is to be reached through the hub, too. Errors:
+  // an address that is none.
   static Result<std::unique_ptr<NodeEnd>> Start(const std::string& hub,
                                                 const std::shared_ptr<const Credentials>& own,
-                                                const Address& own_port,
+                                                const std::optional<Address>& own_port,
                                                 const RuntimeFolder& folder);
 
   TunnelClient& client() { return *client_; }
@@ -50,6 +53,25 @@ class NodeEnd {
   explicit NodeEnd(const std::shared_ptr<const Credentials>& own) : authenticator_(own) {}
   MeshTunnels authenticator_;
   std::unique_ptr<TunnelClient> client_;
+};
+
+// Of a node that others can dial, which may have to reach some that dial out: made when it first
+// has to, for the hub of the coordinator that it serves then.
+//
+// Thread rule: safe from any thread.
+class RelayEnd {
+ public:
+  explicit RelayEnd(std::shared_ptr<const Credentials> own) : own_(std::move(own)) {}
+
+  // See NodeOptions::relay.
+  Result<Address> RelayTo(const std::string& node, const Address& hub);
+
+ private:
+  const std::shared_ptr<const Credentials> own_;  // shared with the node's channels
+  std::mutex mutex_;                              // guards the rest
+  std::optional<RuntimeFolder> folder_;
+  Address hub_;
+  std::unique_ptr<NodeEnd> end_;
 };
 
 }  // namespace shoal

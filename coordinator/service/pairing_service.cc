@@ -19,19 +19,6 @@ grpc::Status AsGrpc(const Status& status) {
   return status.ok() ? grpc::Status::OK : ToGrpcStatus(status.error());
 }
 
-// "ipv4:1.2.3.4:5678" or "ipv6:%5B::1%5D:5678" (RFC 3986's escapes) -> the host.
-std::string HostOf(const std::string& peer) {
-  const size_t begin = peer.find(':') + 1;
-  std::string host = peer.substr(begin, peer.rfind(':') - begin);
-  for (const auto& [escape, plain] : {std::pair{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}}) {
-    if (const size_t at = host.find(escape); at != std::string::npos) {
-      host.replace(at, std::string_view(escape).size(), plain);
-    }
-  }
-  constexpr std::string_view kMapped = "::ffff:";
-  return host.starts_with(kMapped) ? host.substr(kMapped.size()) : host;
-}
-
 // Where a node listens, as others can dial it.
 Result<Address> ReachableAddress(const std::string& listen, const std::string& id,
                                  const std::string& source) {
@@ -70,7 +57,7 @@ PairingService::PairingService(MeshAuthority& authority, std::function<int64_t()
 
 grpc::Status PairingService::Join(grpc::ServerContext* context, const v1::JoinRequest* request,
                                   v1::JoinReply* reply) {
-  const std::string source = HostOf(context->peer());
+  const std::string source = HostOfPeer(context->peer());
   Result<v1::JoinReply> admitted = Admit(*request, source);
   if (!admitted.ok()) {
     spdlog::warn("{} was not let into the mesh: {}", source, admitted.error().message);
@@ -188,7 +175,7 @@ grpc::Status PairingService::Attend(grpc::ServerContext* context, AttendStream* 
   attendee->id = peer->id;
   attendee->instance = word.arrival().instance();
   const Result<Address> address =
-      ReachableAddress(word.arrival().listen(), peer->id, HostOf(context->peer()));
+      ReachableAddress(word.arrival().listen(), peer->id, HostOfPeer(context->peer()));
   if (!address.ok()) return ToGrpcStatus(address.error());
   attendee->address = *address;
   attendee->context = context;

@@ -216,18 +216,21 @@ grpc::Status NodeService::Profile(grpc::ServerContext* context, const v1::Profil
   return grpc::Status::OK;
 }
 
-Result<Address> NodeService::Reach(const std::string& text) const {
+// The hub of a relay is where the coordinator that calls is.
+Result<Address> NodeService::Reach(const std::string& text, const std::string& caller) const {
   ASSIGN_OR_RETURN(Address address, ParseAddress(text));
   if (!address.is_relay()) return address;
-  if (options_.relay) return options_.relay(address.relay_node);
+  if (options_.relay) {
+    return options_.relay(address.relay_node, {{}, HostOfPeer(caller), address.port});
+  }
   return FailedPrecondition(
-      fmt::format("{}: this node knows no hub to relay it; start it with --dial", text));
+      fmt::format("{}: this node belongs to no mesh, so no hub relays for it", text));
 }
 
-grpc::Status NodeService::ProbeLink(grpc::ServerContext* /*context*/,
+grpc::Status NodeService::ProbeLink(grpc::ServerContext* context,
                                     const v1::ProbeLinkRequest* request,
                                     v1::ProbeLinkReply* reply) {
-  const Result<Address> address = Reach(request->address());
+  const Result<Address> address = Reach(request->address(), context->peer());
   if (!address.ok()) return ToGrpcStatus(address.error());
   const ProbeTarget target = {request->name(), *address, TrustOf(request->id()),
                               request->instance(), request->round_trip_only()};
@@ -265,8 +268,7 @@ Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request
     return Unimplemented(fmt::format("kv_type {}: expected F16, F32 or Q8_0",
                                      DescribeTensorType(request.kv_type())));
   }
-  const bool opens_named =
-      options_.listen.is_local() && !options_.relay && options_.open_named_files;
+  const bool opens_named = options_.listen.is_local() && options_.open_named_files;
   if (options_.model_path.empty() && !opens_named && weights_ == nullptr) {
     return FailedPrecondition(
         "this node serves a network and was started without --model: it opens no file that a "
@@ -376,11 +378,11 @@ Result<std::shared_ptr<ActivePlan>> NodeService::Find(Epoch epoch) {
   return plan_;
 }
 
-grpc::Status NodeService::Connect(grpc::ServerContext* /*context*/,
-                                  const v1::ConnectRequest* request, v1::ConnectReply* /*reply*/) {
+grpc::Status NodeService::Connect(grpc::ServerContext* context, const v1::ConnectRequest* request,
+                                  v1::ConnectReply* /*reply*/) {
   const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{request->epoch()});
   if (!plan.ok()) return ToGrpcStatus(plan.error());
-  const Result<Address> address = Reach(request->next_address());
+  const Result<Address> address = Reach(request->next_address(), context->peer());
   if (!address.ok()) return ToGrpcStatus(address.error());
   LinkTarget target;
   target.name = request->next_name();

@@ -40,9 +40,9 @@ struct NodeOptions {
   int64_t memory_limit_bytes = 0;  // 0: what the OS says is available
   // Of the mesh that this node is a member of; shared with its channels. Null: a Unix socket only.
   std::shared_ptr<Credentials> credentials;
-  // Where a node that can only be reached by relay is to be dialled; none: nowhere. A node that has
-  // this serves coordinators on other machines.
-  std::function<Result<Address>(const std::string& node)> relay;
+  // Where a node that can only be reached by relay is to be dialled; `hub` is the one of the
+  // coordinator that wants it. None: nowhere. Called from any thread.
+  std::function<Result<Address>(const std::string& node, const Address& hub)> relay;
 };
 
 class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::Service {
@@ -88,7 +88,7 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   Status LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
                    std::span<const ShardRequest> spares, ShardProgress& progress);
   Status CheckAvailable();
-  Result<Address> Reach(const std::string& text) const;
+  Result<Address> Reach(const std::string& text, const std::string& caller) const;
   bool IsServing();
   Trust TrustOf(const std::string& node_id) const;  // of another node that is to be dialled
   int64_t OfferedMemoryBytes();                     // REQUIRES prepare_mutex_ to be held

@@ -65,6 +65,21 @@ class DialOut(ShoalTestCase):
         for node in nodes:
             self.assertEqual(listening_tcp_sockets(node.pid), [])
 
+    def test_a_node_that_listens_reaches_one_that_dials_in(self):
+        model = tiny_model("qwen2")
+        expected = self.output_of("logits", model, "--tokens", "1,2,3")
+        _, listening = self.start_node("--model", model, "-t", 1)
+        for _ in range(2):  # the second time with the hub of another coordinator
+            hub = f"127.0.0.1:{free_port()}"
+            dialling = self.start_dialling(hub, "b", "--model", model)
+            nodes = ["--node", listening, "--node", "b", "--hub-listen", hub]
+            for plan in ("spread", "latency"):
+                there = self.output_of("logits", model, "--tokens", "1,2,3", *nodes, "--plan", plan)
+                self.assertEqual(there, expected)
+            dialling.send(signal.SIGTERM)
+            dialling.wait()
+            self.output_of("nodes", "revoke", "b")
+
     def test_the_coordinator_measures_and_comes_back(self):
         model = tiny_model("qwen2")
         hub = f"127.0.0.1:{free_port()}"

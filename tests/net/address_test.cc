@@ -45,9 +45,20 @@ TEST(Address, ReadsUnixPaths) {
   EXPECT_EQ(Parsed("unix:/" + std::string(106, 'a')).unix_path.size(), 107U);
 }
 
+TEST(Address, ReadsRelaysWithAndWithoutTheHubsPort) {
+  const Address bare = Parsed("relay:abc");
+  EXPECT_TRUE(bare.is_relay());
+  EXPECT_EQ(bare.relay_node, "abc");
+  EXPECT_EQ(bare.port, 0);
+  const Address whole = Parsed("relay:abc:7701");
+  EXPECT_EQ(whole.relay_node, "abc");
+  EXPECT_EQ(whole.port, 7701);
+}
+
 TEST(Address, WritesWhatItReads) {
-  for (const char* text : {"desk.local:7000", "192.168.1.2:80", "[::1]:443", "[fe80::1%eth0]:0",
-                           "unix:/run/node.sock", "localhost:65535"}) {
+  for (const char* text :
+       {"desk.local:7000", "192.168.1.2:80", "[::1]:443", "[fe80::1%eth0]:0", "unix:/run/node.sock",
+        "localhost:65535", "relay:abc", "relay:abc:7701"}) {
     EXPECT_EQ(Parsed(text).ToString(), text);
   }
 }
@@ -66,6 +77,11 @@ TEST(Address, RefusesWhatIsNoneAndNamesIt) {
       {"desk:80x", "port '80x'"},
       {"desk:99999999999999999999", "is not in [0, 65535]"},
       {"::1:80", "needs brackets"},
+      {"relay:", "name is none"},
+      {"relay::80", "name is none"},
+      {"relay:abc:", "hub's port"},
+      {"relay:abc:65536", "hub's port"},
+      {"relay:abc:7701:1", "hub's port"},
       {"[]:80", "brackets"},
       {"[unix]:80", "brackets"},
       {"[[::1]]:80", "no valid host"},
