@@ -50,7 +50,7 @@ std::string_view MemberEventName(MemberEvent event);
 class Membership {
  public:
   static constexpr int64_t kSuspectNs = 1 * kNsPerS;   // of silence, with heartbeats every 250 ms
-  static constexpr int64_t kLostNs = 1750 * kNsPerMs;  // so that it is noticed within 2 s
+  static constexpr int64_t kLostNs = 1500 * kNsPerMs;  // and then there is a text to replay
   static constexpr int64_t kFirstQuarantineNs = 1 * kNsPerS;  // after a first loss
   static constexpr int64_t kMostQuarantineNs = 300 * kNsPerS;
   static constexpr int64_t kForgivenAfterNs = 600 * kNsPerS;  // of presence

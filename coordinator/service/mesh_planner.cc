@@ -117,7 +117,16 @@ Result<Plan> MeshPlanner::Charge(const std::vector<PlannedNode>& nodes,
 Result<std::vector<ActivationCodec>> MeshPlanner::Codecs(const std::vector<PlannedNode>& nodes,
                                                          const Plan& plan) const {
   ASSIGN_OR_RETURN(const PlanProblem problem, ExactProblem(nodes));
-  return ChooseCodecs(options_.wire, problem, plan);
+  ASSIGN_OR_RETURN(std::vector<ActivationCodec> codecs, ChooseCodecs(options_.wire, problem, plan));
+  if (options_.wire) return codecs;
+  // Between nodes of one machine nothing is saved: what was measured there is the processor.
+  const auto host_of = [&](size_t stage) {
+    return nodes[static_cast<size_t>(plan.stages[stage].device)].description.host_id;
+  };
+  for (size_t stage = 1; stage < codecs.size(); ++stage) {
+    if (host_of(stage - 1) == host_of(stage)) codecs[stage] = {};
+  }
+  return codecs;
 }
 
 void MeshPlanner::AddSpares(const std::vector<PlannedNode>& all,

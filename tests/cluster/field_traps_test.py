@@ -11,8 +11,8 @@ import time
 
 from shoal_process import ShoalTestCase, real_model, run_tests
 
-SILENCE_S = 2  # after which a node is lost
-SENTENCES = int(os.environ.get("SHOAL_TEST_SENTENCES", 30))  # fewer for builds that are slow
+SILENCE_S = 1.5  # after which a node is lost
+SENTENCES = int(os.environ.get("SHOAL_TEST_SENTENCES", 45))  # fewer for builds that are slow
 RELAYED_BYTES = 1 << 16
 
 
@@ -66,7 +66,7 @@ class FieldTraps(ShoalTestCase):
         # The scalar reference takes far longer over this prompt, which is one step, than a node
         # may be silent.
         prompt = "Once there was a harbour. " * SENTENCES
-        options = ["--local-nodes", 2, "-c", 512, "--prefill-chunk", 256, "-t", 1]
+        options = ["--local-nodes", 2, "-c", 512, "--prefill-chunk", 384, "-t", 1]
         server = self.start_server(real_model(), *options, SHOAL_ISA="reference")
         started = time.monotonic()
         self.assertTrue(server.ask(prompt, max_tokens=2))
