@@ -90,16 +90,20 @@ def peer(a):
 
 
 def timed(*command):
+    """Until the first byte that the command says; and the most memory it takes until it ends."""
     begin = time.perf_counter()
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    run.stdout.read(1)
+    seconds = time.perf_counter() - begin
+    run.stdout.read()
     _, status, usage = os.wait4(run.pid, 0)
     assert status == 0
-    return {"seconds": time.perf_counter() - begin, "kib": usage.ru_maxrss}
+    return {"seconds": seconds, "kib": usage.ru_maxrss}
 
 
 def our_load(a):
-    """The whole process's time; its memory above what the program takes without a model, as the peer's is
-    counted above what Python takes."""
+    """The time from the start of the process to the first byte of its answer; its memory above what the
+    program takes without a model, as the peer's is counted above what Python takes."""
     run = timed(a.shoal, "run", a.model, "Hi", "--raw", "--max-tokens", "1", "-c", str(a.p), "-t", str(a.t))
     run["kib"] -= timed(a.shoal, "--help")["kib"]
     return run

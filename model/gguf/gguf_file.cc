@@ -46,9 +46,9 @@ const TensorInfo* GgufFile::FindTensor(std::string_view name) const {
   return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
 }
 
-void GgufFile::Release(const TensorInfo& tensor) const {
+void GgufFile::Release(std::span<const std::byte> bytes) const {
   const bool mapped = !parts_.empty() || owner_ != nullptr;
-  if (mapped) ReleasePages(tensor.bytes);
+  if (mapped) ReleasePages(bytes);
 }
 
 std::vector<FileStamp> GgufFile::stamps() const {

@@ -126,8 +126,9 @@ class GgufFile {
   Result<double> FloatOr(std::string_view key, double fallback) const;
   Result<bool> BoolOr(std::string_view key, bool fallback) const;
 
-  // Lets the kernel drop the resident pages of a tensor that has been copied elsewhere.
-  void Release(const TensorInfo& tensor) const;
+  // Lets the kernel drop the resident pages of bytes of a tensor that have been copied elsewhere.
+  // Safe from any thread.
+  void Release(std::span<const std::byte> bytes) const;
 
  private:
   friend class GgufParser;

@@ -51,7 +51,7 @@ Manifest ManifestOf(const GgufFile& file, ThreadPool& pool, const std::string& c
   }
   Manifest manifest = BuildManifest(file, pool, progress);
   // A node needs only its own part of the file in memory.
-  for (const TensorInfo& tensor : file.tensors()) file.Release(tensor);
+  for (const TensorInfo& tensor : file.tensors()) file.Release(tensor.bytes);
   if (remember) WriteEntry(path, manifest);
   return manifest;
 }

@@ -282,7 +282,7 @@ void Stage::State::LookUpEmbeddings() {
   }
   embedding_rows_since_release += batch.rows;
   if (embedding_rows_since_release >= kEmbeddingRowsBetweenReleases) {
-    file->Release(table);
+    file->Release(table.bytes);
     embedding_rows_since_release = 0;
   }
 }

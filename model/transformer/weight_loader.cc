@@ -120,13 +120,13 @@ void WeightLoader::PackMatrix(const PlannedMatrix& planned, ThreadPool& pool,
     const int64_t units = (end - begin + kernels::kRowUnit - 1) / kernels::kRowUnit;
     const int64_t grain = std::max<int64_t>(1, units / (int64_t{pool.threads()} * 4));
     pool.ParallelFor(units, grain, [&](int64_t first, int64_t last) {
-      kernels_.pack(from, begin + first * kernels::kRowUnit,
-                    std::min(end, begin + last * kernels::kRowUnit), to);
+      const int64_t first_row = begin + first * kernels::kRowUnit;
+      const int64_t last_row = std::min(end, begin + last * kernels::kRowUnit);
+      kernels_.pack(from, first_row, last_row, to);
+      file_.Release(
+          planned.tensor.bytes.subspan(static_cast<size_t>(first_row * row_bytes),
+                                       static_cast<size_t>((last_row - first_row) * row_bytes)));
     });
-    TensorInfo piece = planned.tensor;
-    piece.bytes = piece.bytes.subspan(static_cast<size_t>(begin * row_bytes),
-                                      static_cast<size_t>((end - begin) * row_bytes));
-    file_.Release(piece);
     if (progress != nullptr) progress->bytes_done += (end - begin) * row_bytes;
   }
 }

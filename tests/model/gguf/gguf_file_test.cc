@@ -164,7 +164,7 @@ TEST(GgufFile, OpensFromDiskAndReleasesPages) {
   EXPECT_EQ(file->parts(), 1);
   EXPECT_EQ(file->file_bytes(), static_cast<int64_t>(built.bytes.size()));
   const std::string before = BytesOf(file->tensors()[0]);
-  for (const TensorInfo& tensor : file->tensors()) file->Release(tensor);
+  for (const TensorInfo& tensor : file->tensors()) file->Release(tensor.bytes);
   EXPECT_EQ(BytesOf(file->tensors()[0]), before);
   const auto missing = GgufFile::Open(dir.path() + "/missing.gguf");
   ASSERT_FALSE(missing.ok());

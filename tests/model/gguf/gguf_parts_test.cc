@@ -65,7 +65,7 @@ TEST(GgufParts, AnyPartOpensTheWhole) {
     for (const TensorInfo& tensor : file->tensors()) {
       names.push_back(tensor.name);
       parts.push_back(tensor.part);
-      file->Release(tensor);
+      file->Release(tensor.bytes);
     }
     EXPECT_THAT(names, ElementsAre("a", "b", "c", "d"));
     EXPECT_THAT(parts, ElementsAre(0, 1, 1, 2));
