@@ -10,9 +10,11 @@ namespace shoal {
 
 namespace {
 
-// Matrices are packed and dropped from the page cache's mapping in pieces of this size, so that
-// loading needs hardly more memory than the packed form.
-constexpr int64_t kPackPieceBytes = 16 << 20;
+// Matrices are packed in pieces of this size, which are dropped from the mapping of the file soon
+// after, so that loading needs hardly more memory than the packed form; several at once, since each
+// call interrupts every processor.
+constexpr int64_t kPackPieceBytes = 8 << 20;
+constexpr int64_t kReleaseBytes = 16 << 20;
 
 int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
@@ -106,11 +108,20 @@ Status WeightLoader::Pack(ThreadPool& pool, LoadProgress* progress, StageWeights
     planned.matrix->data = to;
     planned.matrix->packed = true;
   }
+  ReleasePacked(pool);
   return OkStatus();
 }
 
+void WeightLoader::ReleasePacked(ThreadPool& pool) {
+  pool.ParallelFor(static_cast<int64_t>(packed_.size()), 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) file_.Release(packed_[static_cast<size_t>(i)]);
+  });
+  packed_.clear();
+  packed_bytes_ = 0;
+}
+
 void WeightLoader::PackMatrix(const PlannedMatrix& planned, ThreadPool& pool,
-                              LoadProgress* progress, std::byte* to) const {
+                              LoadProgress* progress, std::byte* to) {
   const kernels::WeightMatrix& from = *planned.matrix;
   const int64_t row_bytes = RowBytes(from.type, from.cols);
   const int64_t piece_rows =
@@ -120,13 +131,13 @@ void WeightLoader::PackMatrix(const PlannedMatrix& planned, ThreadPool& pool,
     const int64_t units = (end - begin + kernels::kRowUnit - 1) / kernels::kRowUnit;
     const int64_t grain = std::max<int64_t>(1, units / (int64_t{pool.threads()} * 4));
     pool.ParallelFor(units, grain, [&](int64_t first, int64_t last) {
-      const int64_t first_row = begin + first * kernels::kRowUnit;
-      const int64_t last_row = std::min(end, begin + last * kernels::kRowUnit);
-      kernels_.pack(from, first_row, last_row, to);
-      file_.Release(
-          planned.tensor.bytes.subspan(static_cast<size_t>(first_row * row_bytes),
-                                       static_cast<size_t>((last_row - first_row) * row_bytes)));
+      kernels_.pack(from, begin + first * kernels::kRowUnit,
+                    std::min(end, begin + last * kernels::kRowUnit), to);
     });
+    packed_.push_back(planned.tensor.bytes.subspan(static_cast<size_t>(begin * row_bytes),
+                                                   static_cast<size_t>((end - begin) * row_bytes)));
+    packed_bytes_ += (end - begin) * row_bytes;
+    if (packed_bytes_ >= kReleaseBytes) ReleasePacked(pool);
     if (progress != nullptr) progress->bytes_done += (end - begin) * row_bytes;
   }
 }

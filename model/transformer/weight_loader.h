@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,12 +68,15 @@ class WeightLoader {
   };
 
   void PackMatrix(const PlannedMatrix& planned, ThreadPool& pool, LoadProgress* progress,
-                  std::byte* to) const;
+                  std::byte* to);
+  void ReleasePacked(ThreadPool& pool);
 
   const GgufFile& file_;
   const ModelConfig& config_;
   const kernels::KernelTable& kernels_;
   std::vector<PlannedMatrix> planned_;
+  std::vector<std::span<const std::byte>> packed_;  // of the file, not yet given back
+  int64_t packed_bytes_ = 0;                        // of these
   std::set<std::string, std::less<>> known_names_;
 };
 
