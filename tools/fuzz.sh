@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets with clang's libFuzzer, asan and ubsan, and runs each of them for some time,
-# as many at once as there are processors. What it finds beyond tests/fuzz/corpus is kept in
+# one more at once than there are processors (some wait for servers). What it finds beyond tests/fuzz/corpus is kept in
 # build/fuzz/corpus, a crash in build/fuzz.
 # usage: tools/fuzz.sh [SECONDS [TARGET...]]        (default: 600, all of tests/fuzz)
 set -euo pipefail
@@ -30,4 +30,4 @@ export -f fuzz
 export seconds
 echo "| target, $seconds s each | runs | edges covered | failures |"
 echo "|---|---|---|---|"
-printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -c 'fuzz {}'
+printf '%s\n' "${targets[@]}" | xargs -P "$(($(nproc) + 1))" -I{} bash -c 'fuzz {}'

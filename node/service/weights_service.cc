@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "net/channel.h"
+#include "node/warm_memory.h"
 
 namespace shoal {
 
@@ -178,6 +179,9 @@ Status WeightsService::FetchChunks(Sources& sources, const StoredModel& model,
     progress->bytes_total += chunks.at(chunk);
   }
   sources.Assign(model, items);
+  int64_t bytes = 0;
+  for (const auto& [chunk, size] : chunks) bytes += size;
+  const WarmMemory warm(bytes);  // they are packed next
   return sources.fetcher().Fetch(std::move(items), progress);
 }
 

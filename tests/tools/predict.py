@@ -163,8 +163,9 @@ def evaluate(name, a):
     def median(rounds, i):
         return {key: statistics.median(plans[i][key] for plans in rounds) for key in KEYS}
 
-    return [{**plan, **median(predictions, i), "measured": median(measurements, i)}
-            for i, plan in enumerate(plans)]
+    evaluated = [{**plan, **median(predictions, i), "measured": median(measurements, i)}
+                 for i, plan in enumerate(plans)]
+    return sorted(evaluated, key=lambda plan: plan["decode_s"])  # by all rounds; the preferred one first
 
 
 def cell(plan, key, scale, digits):
