@@ -17,6 +17,8 @@
 #include "net/identity/x509.h"
 #include "node/service/mesh_member.h"
 #include "node/service/node_service.h"
+#include "proto/weights.pb.h"
+#include "tests/fuzz/rpc_script.h"
 #include "tests/support/temp_dir.h"
 
 namespace shoal {
@@ -75,8 +77,11 @@ class TestMesh {
   std::unique_ptr<MeshServer> server_;
 };
 
-std::unique_ptr<NodeServer> StartNode(const std::shared_ptr<Credentials>& credentials) {
+std::unique_ptr<NodeServer> StartNode(const std::shared_ptr<Credentials>& credentials,
+                                      const std::string& store_folder = "") {
   NodeOptions options;
+  options.store_folder = store_folder;
+  options.store_quota_bytes = 1 << 20;
   options.name = "node";
   options.listen = kAnyPort;
   options.credentials = credentials;
@@ -285,6 +290,55 @@ TEST(Members, ACertificateIsRenewedBeforeItRunsOut) {
   EXPECT_EQ(stored->self, old.self);
   EXPECT_EQ(stored->certificate_pem, aged->own().certificate_pem);
   EXPECT_NE(stored->certificate_pem, old.certificate_pem);
+}
+
+// Every method of the services in the file that the message is from.
+template <typename Message>
+std::vector<std::string> MethodsBeside() {
+  std::vector<std::string> methods;
+  const auto* file = Message::descriptor()->file();
+  for (int s = 0; s < file->service_count(); ++s) {
+    const auto* service = file->service(s);
+    for (int m = 0; m < service->method_count(); ++m) {
+      methods.push_back(fmt::format("/{}/{}", service->full_name(), service->method(m)->name()));
+    }
+  }
+  return methods;
+}
+
+void ExpectTooLarge(const std::shared_ptr<grpc::Channel>& channel,
+                    const std::vector<std::string>& methods) {
+  RawCaller caller(channel);
+  ScriptedCall message;
+  message.messages = {std::string(kMaxMessageBytes + 1, '\0')};
+  ScriptedCall header;
+  header.messages = {""};
+  header.header = {"x-large", std::string(1 << 20, 'x')};
+  EXPECT_FALSE(methods.empty());
+  for (const std::string& method : methods) {
+    EXPECT_EQ(caller.Call(method, message, kDeadlineS * 1000).error_code(),
+              grpc::RESOURCE_EXHAUSTED)
+        << method;
+    EXPECT_EQ(caller.Call(method, header, kDeadlineS * 1000).error_code(), grpc::RESOURCE_EXHAUSTED)
+        << method;
+  }
+}
+
+TEST(Calls, MessagesAndHeadersThatAreTooLargeAreRefusedByEveryMethod) {
+  TestMesh mesh;
+  const auto credentials = mesh.Admit("desk");
+  const auto node = StartNode(credentials, mesh.folder("store"));
+  const auto coordinator = mesh.authority().credentials();
+  const std::string& id = credentials->self().id;
+  const auto channel = MakeChannel(node->address(), {coordinator, Role::kNode, id});
+  ExpectTooLarge(channel, MethodsBeside<v1::DescribeRequest>());
+  ExpectTooLarge(channel, MethodsBeside<v1::LinkMessage>());
+  ExpectTooLarge(channel, MethodsBeside<v1::PieceWant>());
+  EXPECT_TRUE(Describe(*node, coordinator, id).ok());
+
+  const Trust trust = {credentials, Role::kCoordinator, coordinator->self().id};
+  ExpectTooLarge(MakeChannel(mesh.address(), trust), MethodsBeside<v1::JoinRequest>());
+  EXPECT_TRUE(mesh.Join(mesh.Invite(), "other").ok());
 }
 
 TEST(Calls, WhatNoRuleNamesIsRefused) {
