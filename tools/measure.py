@@ -31,8 +31,10 @@ c.n_ctx, c.n_batch, c.n_ubatch, c.n_threads, c.n_threads_batch = p + n + 8, 2048
 x = L.llama_init_from_model(m, c)
 vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(m))
 def run(ids):
-    tokens = (L.llama_token * len(ids))(*ids)  # named: the batch only points at it
-    assert L.llama_decode(x, L.llama_batch_get_one(tokens, len(ids))) == 0
+    for begin in range(0, len(ids), 2048):  # n_batch
+        part = ids[begin:begin + 2048]
+        tokens = (L.llama_token * len(part))(*part)  # named: the batch only points at it
+        assert L.llama_decode(x, L.llama_batch_get_one(tokens, len(part))) == 0
     L.llama_synchronize(x)
 def clear(): L.llama_memory_clear(L.llama_get_memory(x), True)
 for warm in (1, 0):
