@@ -168,14 +168,12 @@ TEST(Membership, WhatCannotHappenIsAnErrorThatNamesNodeEventAndState) {
   EXPECT_THAT(lost.error().message, HasSubstr("absent and in no plan"));
 }
 
-// 100 runs of 1000 events.
-RC_GTEST_PROP(MembershipProperty, ManyEvents, ()) {
-  constexpr int kEvents = 1000;
-  std::mt19937_64 random(*rc::gen::arbitrary<uint64_t>());
+void RunEvents(uint64_t seed, int64_t events) {
+  std::mt19937_64 random(seed);
   const auto draw = [&](size_t below) { return static_cast<int32_t>(random() % below); };
   Membership members;
   int64_t now = 0;
-  for (int i = 0; i < kEvents; ++i) {
+  for (int64_t i = 0; i < events; ++i) {
     now += draw(8) == 0 ? draw(20'000) * kNsPerMs : draw(300) * kNsPerMs;
     const std::vector<int32_t> all = members.all();
     const int32_t what = draw(12);
@@ -225,6 +223,20 @@ RC_GTEST_PROP(MembershipProperty, ManyEvents, ()) {
     RC_ASSERT(members.Apply(node, MemberEvent::kAnswered, now).ok());
   }
   RC_ASSERT(members.Usable(now + Membership::kMostQuarantineNs) == members.all());
+}
+
+// 100 sequences of 1000 events.
+RC_GTEST_PROP(MembershipProperty, LongSequencesOfEvents, ()) {
+  RunEvents(*rc::gen::arbitrary<uint64_t>(), 1000);
+}
+
+// 100,000 sequences of up to 60.
+RC_GTEST_PROP(MembershipProperty, ManySequencesOfEvents, ()) {
+  std::mt19937_64 random(*rc::gen::arbitrary<uint64_t>());
+  for (int i = 0; i < 1000; ++i) {
+    const uint64_t seed = random();
+    RunEvents(seed, 1 + static_cast<int64_t>(random() % 60));
+  }
 }
 
 }  // namespace

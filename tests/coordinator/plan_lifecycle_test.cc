@@ -1,7 +1,8 @@
 // Proves that plans take their steps in order, one plan at a time and under rising epochs; and, by
-// 100,000 random events over the three state machines of a coordinator together (members, plans,
-// the engine with its scheduler), that never two plans serve, none without every stage, and that
-// every request ends exactly once, with the tokens of an undisturbed run if it ends well.
+// 100,000 random sequences of events over the three state machines of a coordinator together
+// (members, plans, the engine with its scheduler), that never two plans serve, none without every
+// stage, and that every request ends exactly once, with the tokens of an undisturbed run if it ends
+// well.
 #include "coordinator/plan_lifecycle.h"
 
 #include <gmock/gmock.h>
@@ -331,16 +332,30 @@ class World {
   std::vector<std::pair<MiniModel::Asked, std::shared_ptr<RecordingSink>>> requests_;
 };
 
-// 100 runs of 1000 events.
-RC_GTEST_PROP(CoordinatorProperty, ManyEvents, ()) {
-  constexpr int kEvents = 1000;
-  World world(*rc::gen::arbitrary<uint64_t>());
-  for (int i = 0; i < kEvents; ++i) {
+// How many requests ended well.
+size_t RunEvents(uint64_t seed, int64_t events) {
+  World world(seed);
+  for (int64_t i = 0; i < events; ++i) {
     world.Step();
     world.Check();
   }
   world.Finish();
-  RC_CLASSIFY(world.ended_well() > 2, "several requests ended well");
+  return world.ended_well();
+}
+
+// 100 sequences of 1000 events.
+RC_GTEST_PROP(CoordinatorProperty, LongSequencesOfEvents, ()) {
+  const size_t ended_well = RunEvents(*rc::gen::arbitrary<uint64_t>(), 1000);
+  RC_CLASSIFY(ended_well > 2, "several requests ended well");
+}
+
+// 100,000 sequences of up to 60.
+RC_GTEST_PROP(CoordinatorProperty, ManySequencesOfEvents, ()) {
+  std::mt19937_64 random(*rc::gen::arbitrary<uint64_t>());
+  for (int i = 0; i < 1000; ++i) {
+    const uint64_t seed = random();
+    RunEvents(seed, 1 + static_cast<int64_t>(random() % 60));
+  }
 }
 
 }  // namespace
