@@ -21,6 +21,7 @@
 #include "node/service/node_service.h"
 #include "tools/cache_folder.h"
 #include "tools/commands.h"
+#include "tools/host_name.h"
 #include "tools/kernel_choice.h"
 #include "tools/node_keeper.h"
 #include "tools/policy_options.h"
@@ -67,11 +68,6 @@ struct MeshStay {
   }
 };
 
-std::string HostName() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "node";
-}
-
 // A code that was used before is no error on a device that it let in: services start with the same
 // command line every time.
 Status Join(NodeCommandOptions& options, MeshStay& membership) {
@@ -80,7 +76,8 @@ Status Join(NodeCommandOptions& options, MeshStay& membership) {
     return InvalidArgument("--join -: there is no pairing code on stdin");
   }
   ASSIGN_OR_RETURN(const PairingCode code, DecodePairingCode(text));
-  const std::string name = options.node.name.empty() ? HostName() : options.node.name;
+  std::string name = options.node.name.empty() ? HostName() : options.node.name;
+  if (name.empty()) name = "node";
   const Result<std::string> joined = JoinMesh(code, name, membership.folder, membership.machine);
   if (joined.ok()) {
     spdlog::info("joined the mesh as {}", *joined);

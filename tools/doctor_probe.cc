@@ -25,6 +25,7 @@
 #include "net/discovery.h"
 #include "node/cpu_topology.h"
 #include "node/profiler.h"
+#include "tools/host_name.h"
 
 namespace shoal {
 
@@ -210,9 +211,7 @@ DoctorFacts Probe(const DoctorQuestion& question) {
   facts.total_memory_bytes = TotalMemoryBytes();
   facts.memory_limit_bytes = MemoryLimit();
   for (const std::string& folder : question.disks) facts.disks.push_back(LookAtDisk(folder));
-  char name[256] = {};
-  ::gethostname(name, sizeof(name) - 1);
-  facts.host_name = name;
+  facts.host_name = HostName();
   AddressList list(nullptr, ::freeaddrinfo);
   facts.host_name_error = Resolve(facts.host_name, 0, list);
   const Result<kernels::Isa> isa = kernels::ChooseIsa("");

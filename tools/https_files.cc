@@ -7,6 +7,7 @@
 #include "base/atomic_file.h"
 #include "base/wall_clock.h"
 #include "net/identity/x509.h"
+#include "tools/host_name.h"
 
 namespace shoal {
 
@@ -23,9 +24,7 @@ bool IsGood(const TlsFiles& files, int64_t now_unix_s) {
 
 // A name of this host, if it has one that a certificate can hold.
 std::optional<std::string> CertifiableHostName() {
-  char name[256] = {};
-  if (::gethostname(name, sizeof(name) - 1) != 0) return std::nullopt;
-  const std::string text = name;
+  const std::string text = HostName();
   const bool plain = !text.empty() && text.find_first_not_of(
                                           "abcdefghijklmnopqrstuvwxyz"
                                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

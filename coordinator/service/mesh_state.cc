@@ -39,18 +39,24 @@ Status CheckStages(const MeshState& state) {
   return OkStatus();
 }
 
+// -1 if it fits in none; get<int32_t>() would give any number then.
+int32_t WholeNumber(const Json& json) {
+  const int64_t number = json.get_ref<const Json::number_integer_t&>();
+  return number == static_cast<int32_t>(number) ? static_cast<int32_t>(number) : -1;
+}
+
 MeshState Parse(const Json& json) {
   MeshState state;
   state.model_path = json.at("model").get<std::string>();
   state.model_identity = json.at("identity").get<std::string>();
-  state.epoch = json.at("epoch").get<uint64_t>();
+  state.epoch = json.at("epoch").get_ref<const Json::number_unsigned_t&>();
   for (const Json& node : json.at("nodes")) {
     state.nodes.push_back(
         {node.at("name").get<std::string>(), node.at("address").get<std::string>()});
   }
   for (const Json& stage : json.at("stages")) {
-    state.stages.push_back({stage.at("node").get<int32_t>(),
-                            {stage.at("begin").get<int32_t>(), stage.at("end").get<int32_t>()}});
+    state.stages.push_back({WholeNumber(stage.at("node")),
+                            {WholeNumber(stage.at("begin")), WholeNumber(stage.at("end"))}});
   }
   return state;
 }
@@ -77,7 +83,7 @@ Result<MeshState> MeshStateFromJson(std::string_view text) {
   MeshState state;
   try {
     const Json json = Json::parse(text);
-    if (json.at("version").get<int>() != kVersion) {
+    if (WholeNumber(json.at("version")) != kVersion) {
       return DataLoss(fmt::format("version {}, expected {}", json.at("version").dump(), kVersion));
     }
     if (json.at("nodes").size() > MeshState::kMaxNodes ||

@@ -24,12 +24,15 @@ Error NoMember(std::string_view what) {
                               what.substr(0, kMaxNameChars)));
 }
 
+// get<int64_t>() would take numbers that do not fit, with any result.
+int64_t WholeNumber(const Json& json) { return json.get_ref<const Json::number_integer_t&>(); }
+
 Result<Member> MemberFromJson(const Json& entry) {
   Member member;
   member.id = entry.at("id").get<std::string>();
   member.name = entry.at("name").get<std::string>();
   member.address = entry.at("address").get<std::string>();
-  member.joined_unix_s = entry.at("joined_unix_s").get<int64_t>();
+  member.joined_unix_s = WholeNumber(entry.at("joined_unix_s"));
   member.revoked = entry.at("revoked").get<bool>();
   if (!IsId(member.id) || !IsMemberName(member.name)) {
     return DataLoss(fmt::format("member '{}' with id '{}'", member.name, member.id));
@@ -43,7 +46,7 @@ Result<IssuedCode> CodeFromJson(const Json& entry) {
   const auto secret = FromBase32(entry.at("secret").get<std::string>());
   if (!secret || secret->size() != code.secret.size()) return DataLoss("a pairing code's secret");
   std::copy(secret->begin(), secret->end(), code.secret.begin());
-  code.issued_unix_s = entry.at("issued_unix_s").get<int64_t>();
+  code.issued_unix_s = WholeNumber(entry.at("issued_unix_s"));
   code.used = entry.at("used").get<bool>();
   return code;
 }

@@ -1,10 +1,12 @@
 // What a stranger may send or a user may paste: pairing codes, names in certificates, certificates,
-// a roster. Never crashes, and what is read is written the same way again.
+// a roster, the plan of a mesh that served. Never crashes, and what is read is written the same way
+// again.
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
 #include "base/check.h"
+#include "coordinator/service/mesh_state.h"
 #include "coordinator/service/roster.h"
 #include "net/identity/pairing_code.h"
 #include "net/identity/x509.h"
@@ -25,6 +27,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string written = RosterToJson(*roster);
     const Result<Roster> again = RosterFromJson(written);
     CHECK(again.ok() && RosterToJson(*again) == written, "a roster changed");
+  }
+  if (const Result<MeshState> state = MeshStateFromJson(text); state.ok()) {
+    const std::string written = MeshStateToJson(*state);
+    const Result<MeshState> again = MeshStateFromJson(written);
+    CHECK(again.ok() && MeshStateToJson(*again) == written, "the state of a mesh changed");
   }
   static_cast<void>(ReadCertificate(text));
   return 0;
