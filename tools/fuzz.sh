@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets with clang's libFuzzer, asan and ubsan, and runs each of them for some time,
-# one more at once than there are processors (some wait for servers). What it finds beyond tests/fuzz/corpus is kept in
-# build/fuzz/corpus, a crash in build/fuzz.
+# one more at once than there are processors (some wait for servers). What it finds beyond
+# tests/fuzz/corpus is kept in build/fuzz/corpus, a crash in build/fuzz.
 # usage: tools/fuzz.sh [SECONDS [TARGET...]]        (default: 600, all of tests/fuzz)
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/atomic_file.h"
+#include "coordinator/service/json_number.h"
 
 namespace shoal {
 
@@ -39,9 +40,9 @@ Status CheckStages(const MeshState& state) {
   return OkStatus();
 }
 
-// -1 if it fits in none; get<int32_t>() would give any number then.
-int32_t WholeNumber(const Json& json) {
-  const int64_t number = json.get_ref<const Json::number_integer_t&>();
+// What fits in no int32_t is -1, which no index or layer is.
+int32_t IndexFrom(const Json& json) {
+  const int64_t number = WholeNumber(json);
   return number == static_cast<int32_t>(number) ? static_cast<int32_t>(number) : -1;
 }
 
@@ -55,8 +56,8 @@ MeshState Parse(const Json& json) {
         {node.at("name").get<std::string>(), node.at("address").get<std::string>()});
   }
   for (const Json& stage : json.at("stages")) {
-    state.stages.push_back({WholeNumber(stage.at("node")),
-                            {WholeNumber(stage.at("begin")), WholeNumber(stage.at("end"))}});
+    state.stages.push_back(
+        {IndexFrom(stage.at("node")), {IndexFrom(stage.at("begin")), IndexFrom(stage.at("end"))}});
   }
   return state;
 }

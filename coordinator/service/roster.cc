@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "coordinator/service/json_number.h"
 #include "net/identity/base32.h"
 #include "net/identity/peer_identity.h"
 
@@ -23,9 +24,6 @@ Error NoMember(std::string_view what) {
   return NotFound(fmt::format("no node of this mesh has the name, id or address '{}'",
                               what.substr(0, kMaxNameChars)));
 }
-
-// get<int64_t>() would take numbers that do not fit, with any result.
-int64_t WholeNumber(const Json& json) { return json.get_ref<const Json::number_integer_t&>(); }
 
 Result<Member> MemberFromJson(const Json& entry) {
   Member member;
