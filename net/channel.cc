@@ -1,8 +1,11 @@
 #include "net/channel.h"
 
+#include <absl/synchronization/mutex.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
+
+#include <cstdlib>
 
 #include "base/check.h"
 
@@ -30,6 +33,13 @@ void SetCommon(Arguments set) {
 }  // namespace
 
 std::string BuildId() { return SHOAL_BUILD_ID; }
+
+void PrepareGrpc() {
+  // Our own messages say what failed; gRPC's would come before them, in its own words.
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);
+  // Debian's Abseil looks for deadlock cycles at every lock that gRPC takes.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+}
 
 Status CheckDiallable(const Address& address, const Trust& trust) {
   if (address.is_unix() || trust.own != nullptr) return OkStatus();

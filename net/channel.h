@@ -24,6 +24,9 @@ constexpr int kCallTimeoutMs = 5000;  // of a call that should take no time
 // What this build is, for handshakes: two builds that differ refuse each other.
 std::string BuildId();
 
+// What holds for all of gRPC in this process; called before anything else of it.
+void PrepareGrpc();
+
 // Whether `trust` can dial `address`: the network takes credentials.
 Status CheckDiallable(const Address& address, const Trust& trust);
 

@@ -6,7 +6,7 @@
 #   aarch64  and to cross-build for AArch64 and test under QEMU; adds arm64 as a foreign architecture
 set -euo pipefail
 
-build=(cmake ninja-build g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler
+build=(cmake ninja-build g++ pkg-config libgrpc++-dev libabsl-dev libprotobuf-dev protobuf-compiler
        protobuf-compiler-grpc libboost-dev libboost-system-dev libssl-dev libpcre2-dev nlohmann-json3-dev
        libcli11-dev libcurl4-openssl-dev libzstd-dev libspdlog-dev libfmt-dev libtomlplusplus-dev libsystemd-dev libqrencode-dev
        python3 python3-pip unzip ca-certificates)

@@ -2,16 +2,16 @@
 // (stderr says why), 2 wrong usage, 130 interrupted.
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 
+#include "base/scheduling.h"
 #include "net/channel.h"
 #include "tools/commands.h"
 
 int main(int argc, char** argv) {
   constexpr int kWrongUsage = 2;
-  // Our own messages say what failed; gRPC's would come before them, in its own words.
-  ::setenv("GRPC_VERBOSITY", "NONE", 0);
+  shoal::UseBatchScheduling();
+  shoal::PrepareGrpc();
   shoal::RequireTls13();
   CLI::App app{"Shoal runs one large language model across the devices you have."};
   app.name("shoal");
