@@ -86,6 +86,14 @@ struct SoftCapOp {
   }
 };
 
+struct SoftmaxNumeratorOp {
+  __m256 max;
+  __m256 temperature;
+  SHOAL_TARGET_AVX2 inline __m256 operator()(__m256 x, __m256 /*y*/) const {
+    return Exp8(_mm256_div_ps(_mm256_sub_ps(x, max), temperature));
+  }
+};
+
 // x / (1 + e^-(slope * x)), slope being 1 for SiLU.
 SHOAL_TARGET_AVX2 inline __m256 Swish(__m256 x, __m256 slope_times_x) {
   const __m256 exp = Exp8(_mm256_xor_ps(slope_times_x, _mm256_set1_ps(-0.0F)));
@@ -315,6 +323,10 @@ SHOAL_TARGET_AVX2 void Multiply(float* x, float factor, int64_t n) {
 
 SHOAL_TARGET_AVX2 void SoftCap(float* x, float cap, int64_t n) {
   Map(x, x, n, SoftCapOp{_mm256_set1_ps(cap), _mm256_set1_ps(1.0F / cap)});
+}
+
+SHOAL_TARGET_AVX2 void SoftmaxNumerators(float* x, float max, float temperature, int64_t n) {
+  Map(x, x, n, SoftmaxNumeratorOp{_mm256_set1_ps(max), _mm256_set1_ps(temperature)});
 }
 
 void SiluMultiply(float* gate, const float* up, int64_t n) { Map(gate, up, n, SiluMultiplyOp()); }

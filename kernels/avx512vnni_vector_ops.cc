@@ -62,6 +62,14 @@ struct SoftCapOp {
   }
 };
 
+struct SoftmaxNumeratorOp {
+  __m512 max;
+  __m512 temperature;
+  SHOAL_TARGET_AVX512 inline __m512 operator()(__m512 x, __m512 /*y*/) const {
+    return Exp16(_mm512_div_ps(_mm512_sub_ps(x, max), temperature));
+  }
+};
+
 // x / (1 + e^-(slope * x)), slope being 1 for SiLU.
 SHOAL_TARGET_AVX512 inline __m512 Swish(__m512 x, __m512 slope_times_x) {
   const __m512 exp = Exp16(_mm512_xor_ps(slope_times_x, _mm512_set1_ps(-0.0F)));
@@ -267,6 +275,10 @@ SHOAL_TARGET_AVX512 void Multiply(float* x, float factor, int64_t n) {
 
 SHOAL_TARGET_AVX512 void SoftCap(float* x, float cap, int64_t n) {
   Map(x, x, n, SoftCapOp{_mm512_set1_ps(cap), _mm512_set1_ps(1.0F / cap)});
+}
+
+SHOAL_TARGET_AVX512 void SoftmaxNumerators(float* x, float max, float temperature, int64_t n) {
+  Map(x, x, n, SoftmaxNumeratorOp{_mm512_set1_ps(max), _mm512_set1_ps(temperature)});
 }
 
 void SiluMultiply(float* gate, const float* up, int64_t n) { Map(gate, up, n, SiluMultiplyOp()); }

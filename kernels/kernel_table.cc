@@ -16,9 +16,9 @@
 #define SHOAL_KERNEL_TABLE(isa, ns)                                                               \
   KernelTable {                                                                                   \
     isa, ns::QuantizeBy32, ns::QuantizeBy256, ns::PackedBytes, ns::Pack, ns::MatMul, ns::RmsNorm, \
-        ns::LayerNorm, ns::Add, ns::AddScaled, ns::Multiply, ns::SoftCap, ns::SiluMultiply,       \
-        ns::Gelu, ns::GeluMultiply, ns::ClampedSwiglu, ns::RopeAdjacent, ns::RopeHalves,          \
-        ns::StoreKv, ns::Attend                                                                   \
+        ns::LayerNorm, ns::Add, ns::AddScaled, ns::Multiply, ns::SoftCap, ns::SoftmaxNumerators,  \
+        ns::SiluMultiply, ns::Gelu, ns::GeluMultiply, ns::ClampedSwiglu, ns::RopeAdjacent,        \
+        ns::RopeHalves, ns::StoreKv, ns::Attend                                                   \
   }
 
 namespace shoal::kernels {

@@ -160,6 +160,8 @@ struct KernelTable {
   void (*multiply)(float* x, float factor, int64_t n);
   // x[i] = TanhF(x[i] * (1 / cap)) * cap; 1 / cap is rounded once.
   void (*soft_cap)(float* x, float cap, int64_t n);
+  // x[i] = ExpF((x[i] - max) / temperature)
+  void (*softmax_numerators)(float* x, float max, float temperature, int64_t n);
 
   // gate[i] = (gate[i] / (1 + ExpF(-gate[i]))) * up[i]
   void (*silu_multiply)(float* gate, const float* up, int64_t n);

@@ -66,6 +66,14 @@ struct SoftCapOp {
   }
 };
 
+struct SoftmaxNumeratorOp {
+  float max;
+  float temperature;
+  float32x4_t operator()(float32x4_t x, float32x4_t /*y*/) const {
+    return Exp4(vdivq_f32(vsubq_f32(x, vdupq_n_f32(max)), vdupq_n_f32(temperature)));
+  }
+};
+
 // x / (1 + e^-(slope * x)), slope being 1 for SiLU.
 inline float32x4_t Swish(float32x4_t x, float32x4_t slope_times_x) {
   return vdivq_f32(x, vaddq_f32(vdupq_n_f32(1.0F), Exp4(vnegq_f32(slope_times_x))));
@@ -254,6 +262,10 @@ void AddScaled(float* x, float factor, const float* y, int64_t n) {
 void Multiply(float* x, float factor, int64_t n) { Map(x, x, n, MultiplyOp{factor}); }
 
 void SoftCap(float* x, float cap, int64_t n) { Map(x, x, n, SoftCapOp{cap, 1.0F / cap}); }
+
+void SoftmaxNumerators(float* x, float max, float temperature, int64_t n) {
+  Map(x, x, n, SoftmaxNumeratorOp{max, temperature});
+}
 
 void SiluMultiply(float* gate, const float* up, int64_t n) { Map(gate, up, n, SiluMultiplyOp()); }
 

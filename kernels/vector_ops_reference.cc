@@ -106,6 +106,10 @@ void SoftCap(float* x, float cap, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = TanhF(x[i] * inverse) * cap;
 }
 
+void SoftmaxNumerators(float* x, float max, float temperature, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = ExpF((x[i] - max) / temperature);
+}
+
 void SiluMultiply(float* gate, const float* up, int64_t n) {
   for (int64_t i = 0; i < n; ++i) gate[i] = (gate[i] / (1.0F + ExpF(-gate[i]))) * up[i];
 }

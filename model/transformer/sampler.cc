@@ -1,6 +1,7 @@
 #include "model/transformer/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -128,48 +129,55 @@ void Truncate(const SamplingParams& params, double sum, std::vector<TokenLogprob
   candidates.resize(std::max<size_t>(kept, 1));
 }
 
-// Candidates with their weights exp((logit - max) / temperature), after every truncation.
-void FindCandidates(std::span<const float> logits, float max, const SamplingParams& params,
-                    std::vector<TokenLogprob>& candidates) {
-  const auto weight = [&](float logit) {
-    return kernels::ExpF((logit - max) / params.temperature);
-  };
-  const bool cuts_top_k = params.top_k > 0 && static_cast<size_t>(params.top_k) < logits.size();
-  if (cuts_top_k) {
-    FindLikeliest(logits, static_cast<size_t>(params.top_k), candidates);
-    for (TokenLogprob& candidate : candidates) candidate.logprob = weight(candidate.logprob);
-  } else {
-    candidates.clear();
-    for (size_t i = 0; i < logits.size(); ++i) {
-      const float w = weight(logits[i]);
-      if (w > 0) candidates.push_back({static_cast<int32_t>(i), w});
+// Exponentials are computed this many at a time, twice where a draw needs them twice.
+constexpr size_t kChunk = 1024;
+
+// Calls body(token, weight) with exp((logit - max) / temperature) for every token of weight above 0
+// in order of tokens, until it returns false.
+template <typename Body>
+void ForEachWeight(const kernels::KernelTable& kernels, std::span<const float> logits, float max,
+                   float temperature, Body&& body) {
+  std::array<float, kChunk> weights;
+  for (size_t first = 0; first < logits.size(); first += kChunk) {
+    const size_t count = std::min(kChunk, logits.size() - first);
+    std::copy_n(logits.begin() + static_cast<ptrdiff_t>(first), count, weights.begin());
+    kernels.softmax_numerators(weights.data(), max, temperature, static_cast<int64_t>(count));
+    for (size_t i = 0; i < count; ++i) {
+      if (weights[i] > 0 && !body(static_cast<int32_t>(first + i), weights[i])) return;
     }
   }
-  if (!(params.top_p < 1) && !(params.min_p > 0)) return;
-  const double sum = SumOf(candidates);
-  if (!cuts_top_k) {
-    // Sorting is for those that can stay: top-p leaves out at least the tokens that weigh less than
-    // an even share of what it leaves out, min-p those below its bound. The max weighs 1.
-    double least = 0;
-    if (params.top_p < 1) {
-      least =
-          (1 - static_cast<double>(params.top_p)) * sum / static_cast<double>(candidates.size());
-    }
-    if (params.min_p > 0) least = std::max(least, static_cast<double>(params.min_p));
-    least = std::min(least, 1.0);
-    std::erase_if(candidates, [least](const TokenLogprob& candidate) {
-      return static_cast<double>(candidate.logprob) < least;
-    });
-    std::sort(candidates.begin(), candidates.end(), Likelier);
-  }
-  Truncate(params, sum, candidates);
 }
 
-// REQUIRES a logit above -inf.
-int32_t Draw(std::span<const float> logits, float max, const SamplingParams& params,
-             int32_t position, std::vector<TokenLogprob>& candidates) {
-  FindCandidates(logits, max, params, candidates);
-  const double target = UniformDraw(params.seed, position) * SumOf(candidates);
+// What can stay of the whole vocabulary after top-p and min-p, sorted; returns the sum of all
+// weights. Top-p leaves out at least the tokens that weigh less than an even share of what it
+// leaves out, min-p those below its bound. The max weighs 1.
+double FindLikely(const kernels::KernelTable& kernels, std::span<const float> logits, float max,
+                  const SamplingParams& params, std::vector<TokenLogprob>& candidates) {
+  double sum = 0;
+  int64_t count = 0;
+  ForEachWeight(kernels, logits, max, params.temperature, [&](int32_t /*token*/, float weight) {
+    sum += static_cast<double>(weight);
+    ++count;
+    return true;
+  });
+  double least = 0;
+  if (params.top_p < 1) {
+    least = (1 - static_cast<double>(params.top_p)) * sum / static_cast<double>(count);
+  }
+  if (params.min_p > 0) least = std::max(least, static_cast<double>(params.min_p));
+  least = std::min(least, 1.0);
+  candidates.clear();
+  ForEachWeight(kernels, logits, max, params.temperature, [&](int32_t token, float weight) {
+    if (static_cast<double>(weight) >= least) candidates.push_back({token, weight});
+    return true;
+  });
+  std::sort(candidates.begin(), candidates.end(), Likelier);
+  return sum;
+}
+
+// The token at which the weights reach `share` of their sum, in order of candidates.
+int32_t DrawFrom(std::span<const TokenLogprob> candidates, double share) {
+  const double target = share * SumOf(candidates);
   double reached = 0;
   for (const TokenLogprob& candidate : candidates) {
     reached += static_cast<double>(candidate.logprob);
@@ -178,11 +186,50 @@ int32_t Draw(std::span<const float> logits, float max, const SamplingParams& par
   return candidates.back().token;
 }
 
+// The same from all tokens.
+int32_t DrawFromAll(const kernels::KernelTable& kernels, std::span<const float> logits, float max,
+                    float temperature, double share) {
+  double sum = 0;
+  ForEachWeight(kernels, logits, max, temperature, [&](int32_t /*token*/, float weight) {
+    sum += static_cast<double>(weight);
+    return true;
+  });
+  double reached = 0;
+  int32_t drawn = 0;
+  ForEachWeight(kernels, logits, max, temperature, [&](int32_t token, float weight) {
+    reached += static_cast<double>(weight);
+    drawn = token;
+    return !(reached > share * sum);
+  });
+  return drawn;
+}
+
+// REQUIRES a logit above -inf.
+int32_t Draw(const kernels::KernelTable& kernels, std::span<const float> logits, float max,
+             const SamplingParams& params, int32_t position,
+             std::vector<TokenLogprob>& candidates) {
+  const double share = UniformDraw(params.seed, position);
+  const bool cuts_mass = params.top_p < 1 || params.min_p > 0;
+  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < logits.size()) {
+    FindLikeliest(logits, static_cast<size_t>(params.top_k), candidates);
+    for (TokenLogprob& candidate : candidates) {
+      candidate.logprob = kernels::ExpF((candidate.logprob - max) / params.temperature);
+    }
+    if (cuts_mass) Truncate(params, SumOf(candidates), candidates);
+  } else if (cuts_mass) {
+    const double sum = FindLikely(kernels, logits, max, params, candidates);
+    Truncate(params, sum, candidates);
+  } else {
+    return DrawFromAll(kernels, logits, max, params.temperature, share);
+  }
+  return DrawFrom(candidates, share);
+}
+
 }  // namespace
 
-SampledToken SampleToken(std::span<float> logits, const SamplingParams& params,
-                         const TokenHistory& history, SessionId session, int32_t position,
-                         std::vector<TokenLogprob>& scratch) {
+SampledToken SampleToken(const kernels::KernelTable& kernels, std::span<float> logits,
+                         const SamplingParams& params, const TokenHistory& history,
+                         SessionId session, int32_t position, std::vector<TokenLogprob>& scratch) {
   CHECK(!logits.empty(), "a vocabulary has tokens");
   AddBias(logits, params);
   ApplyPenalties(logits, params, history, scratch);
@@ -194,7 +241,7 @@ SampledToken SampleToken(std::span<float> logits, const SamplingParams& params,
   sampled.position = position;
   sampled.token = static_cast<int32_t>(best);
   if (params.temperature > 0 && max > kMinusInfinity) {
-    sampled.token = Draw(logits, max, params, position, scratch);
+    sampled.token = Draw(kernels, logits, max, params, position, scratch);
   }
   if (params.logprobs >= 0) {
     const double sum = LogSumExp(logits);

@@ -328,7 +328,7 @@ void Stage::State::Answer(StepResult& result) {
         const OutputRow& row = output_rows[first + i];
         if (row.slice->output != Output::kSample) continue;
         sampled[i] =
-            SampleToken({logits.data() + i * vocab, vocab}, row.session->sampling,
+            SampleToken(kernels, {logits.data() + i * vocab, vocab}, row.session->sampling,
                         row.session->history, row.slice->session, row.position + 1, scratch[i]);
       }
     });

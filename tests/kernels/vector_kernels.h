@@ -38,13 +38,27 @@ inline std::vector<VectorKernels> AllVectorKernels() {
 #if defined(__x86_64__)
   namespace emulated = avx512vnni_emulated;
   all.push_back({"avx512vnni_emulated",
-                 {Isa::kAvx512Vnni,        emulated::QuantizeBy32, emulated::QuantizeBy256,
-                  emulated::PackedBytes,   emulated::Pack,         emulated::MatMul,
-                  emulated::RmsNorm,       emulated::LayerNorm,    emulated::Add,
-                  emulated::AddScaled,     emulated::Multiply,     emulated::SoftCap,
-                  emulated::SiluMultiply,  emulated::Gelu,         emulated::GeluMultiply,
-                  emulated::ClampedSwiglu, emulated::RopeAdjacent, emulated::RopeHalves,
-                  emulated::StoreKv,       emulated::Attend}});
+                 {Isa::kAvx512Vnni,
+                  emulated::QuantizeBy32,
+                  emulated::QuantizeBy256,
+                  emulated::PackedBytes,
+                  emulated::Pack,
+                  emulated::MatMul,
+                  emulated::RmsNorm,
+                  emulated::LayerNorm,
+                  emulated::Add,
+                  emulated::AddScaled,
+                  emulated::Multiply,
+                  emulated::SoftCap,
+                  emulated::SoftmaxNumerators,
+                  emulated::SiluMultiply,
+                  emulated::Gelu,
+                  emulated::GeluMultiply,
+                  emulated::ClampedSwiglu,
+                  emulated::RopeAdjacent,
+                  emulated::RopeHalves,
+                  emulated::StoreKv,
+                  emulated::Attend}});
 #endif
   return all;
 }

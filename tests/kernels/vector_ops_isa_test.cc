@@ -232,6 +232,8 @@ TEST_P(VectorOpsTest, ScalesAndActivationsInPlace) {
       };
       compare("multiply", [n](const KernelTable& t, float* to) { t.multiply(to, 0.7F, n); });
       compare("soft_cap", [n](const KernelTable& t, float* to) { t.soft_cap(to, 30.0F, n); });
+      compare("softmax_numerators",
+              [n](const KernelTable& t, float* to) { t.softmax_numerators(to, 2.5F, 0.7F, n); });
       compare("gelu", [n](const KernelTable& t, float* to) { t.gelu(to, n); });
     }
   });

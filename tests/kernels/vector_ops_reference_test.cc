@@ -248,6 +248,22 @@ TEST(SoftCap, AgreesWithDouble) {
   }
 }
 
+TEST(SoftmaxNumerators, AgreesWithDouble) {
+  const std::vector<float> x = GridAndRandom(11);
+  const float max = *std::max_element(x.begin(), x.end());
+  for (const float temperature : {0.3F, 1.0F, 2.0F}) {
+    std::vector<float> out = x;
+    reference::SoftmaxNumerators(out.data(), max, temperature, std::ssize(out));
+    for (size_t i = 0; i < x.size(); ++i) {
+      // Two roundings of the exponent, whose size each multiplies, and two of ExpF.
+      const double exponent = (double{x[i]} - double{max}) / double{temperature};
+      const double expected = std::exp(exponent);
+      const double error = (2.1 * std::fabs(exponent) + 2.1) * kUnit;
+      ASSERT_NEAR(out[i], expected, error * expected + 0x1p-126) << x[i];
+    }
+  }
+}
+
 double GeluInDouble(double x) {
   return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
 }

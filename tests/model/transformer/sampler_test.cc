@@ -23,9 +23,10 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 SampledToken Sample(std::vector<float> logits, const SamplingParams& params, int32_t position = 0,
-                    const TokenHistory& history = {}) {
+                    const TokenHistory& history = {}, kernels::Isa isa = kernels::Isa::kReference) {
   std::vector<TokenLogprob> scratch;
-  return SampleToken(logits, params, history, SessionId{1}, position, scratch);
+  return SampleToken(kernels::TableFor(isa), logits, params, history, SessionId{1}, position,
+                     scratch);
 }
 
 std::vector<float> RandomLogits(size_t count, std::mt19937_64& random) {
@@ -170,6 +171,27 @@ TEST(SamplerTest, TheDrawDependsOnSeedAndPositionOnly) {
   EXPECT_LT(same, 10);
 }
 
+// Of a vocabulary that is no multiple of a register or of what is computed at a time.
+TEST(SamplerTest, EveryInstructionSetDrawsTheSame) {
+  std::mt19937_64 random(6);
+  const std::vector<float> logits = RandomLogits(5003, random);
+  for (const auto& [top_p, min_p] : {std::pair{1.0f, 0.0f}, {0.95f, 0.0f}, {1.0f, 0.01f}}) {
+    SamplingParams params;
+    params.temperature = 0.9f;
+    params.top_p = top_p;
+    params.min_p = min_p;
+    std::set<int32_t> drawn;
+    for (int32_t position = 0; position < 200; ++position) {
+      const int32_t expected = Sample(logits, params, position).token;
+      for (const kernels::Isa isa : kernels::SupportedIsas()) {
+        ASSERT_EQ(Sample(logits, params, position, {}, isa).token, expected);
+      }
+      drawn.insert(expected);
+    }
+    EXPECT_GT(drawn.size(), 50u);
+  }
+}
+
 TEST(SamplerTest, PenaltiesByHand) {
   TokenHistory history;
   history.tokens = {0, 1, 1, 2, 2, 2};  // the answer is 2, 2, 2 after a prompt of 0, 1, 1
@@ -179,7 +201,8 @@ TEST(SamplerTest, PenaltiesByHand) {
   params.repetition_penalty = 2;
   const auto logits_after = [&](std::vector<float> logits) {
     std::vector<TokenLogprob> scratch;
-    SampleToken(logits, params, history, SessionId{1}, 6, scratch);
+    SampleToken(kernels::TableFor(kernels::Isa::kReference), logits, params, history, SessionId{1},
+                6, scratch);
     return logits;
   };
   // Once per distinct token: halved above 0, doubled below; 3 is not in the history.
