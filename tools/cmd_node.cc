@@ -171,8 +171,9 @@ Status ServeNode(NodeCommandOptions& options) {
   std::unique_ptr<NodeEnd> tunnels;
   std::optional<RelayEnd> relays;
   if (folder) {
-    ASSIGN_OR_RETURN(tunnels, NodeEnd::Start(options.dial, options.node.credentials,
-                                             options.node.listen, *folder));
+    ASSIGN_OR_RETURN(const Address hub, TcpAddress("--dial", options.dial));
+    ASSIGN_OR_RETURN(tunnels,
+                     NodeEnd::Start(hub, options.node.credentials, options.node.listen, *folder));
     options.node.relay = [&](const std::string& node, const Address& /*hub*/) {
       return tunnels->client().RelayTo(node);
     };

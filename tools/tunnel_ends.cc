@@ -11,13 +11,13 @@ namespace {
 
 constexpr std::chrono::milliseconds kPoll(20);
 
+}  // namespace
+
 Result<Address> TcpAddress(const char* option, const std::string& text) {
   ASSIGN_OR_RETURN(Address address, ParseAddress(text));
   if (!address.is_unix() && !address.is_relay()) return address;
   return InvalidArgument(fmt::format("{} {}: expected HOST:PORT", option, text));
 }
-
-}  // namespace
 
 Result<std::unique_ptr<HubEnd>> HubEnd::Start(const std::string& listen,
                                               const std::shared_ptr<const Credentials>& own) {
@@ -40,19 +40,15 @@ void HubEnd::WaitFor(const std::string& node, const std::string& name,
   }
 }
 
-Result<std::unique_ptr<NodeEnd>> NodeEnd::Start(const std::string& hub,
+Result<std::unique_ptr<NodeEnd>> NodeEnd::Start(const Address& hub,
                                                 const std::shared_ptr<const Credentials>& own,
                                                 const std::optional<Address>& own_port,
                                                 const RuntimeFolder& folder) {
   TunnelClientOptions options;
-  ASSIGN_OR_RETURN(options.hub, TcpAddress("--dial", hub));
+  options.hub = hub;
   options.mesh = own->self().mesh;
   options.node = own->self().id;
-  if (own_port) {
-    options.own_port = *own_port;
-  } else {
-    options.parked = 0;
-  }
+  options.own_port = own_port;
   options.folder = folder.path();
   std::unique_ptr<NodeEnd> end(new NodeEnd(own));
   ASSIGN_OR_RETURN(end->client_, TunnelClient::Start(options, end->authenticator_));
@@ -69,7 +65,7 @@ Result<Address> RelayEnd::RelayTo(const std::string& node, const Address& hub) {
   }
   if (end_ == nullptr || hub != hub_) {
     end_.reset();  // its sockets lie in the same folder
-    ASSIGN_OR_RETURN(end_, NodeEnd::Start(hub.ToString(), own_, std::nullopt, *folder_));
+    ASSIGN_OR_RETURN(end_, NodeEnd::Start(hub, own_, std::nullopt, *folder_));
     hub_ = hub;
   }
   return end_->client().RelayTo(node);

@@ -16,6 +16,9 @@
 
 namespace shoal {
 
+// What an option gives as HOST:PORT. Errors name the option.
+Result<Address> TcpAddress(const char* option, const std::string& text);
+
 class HubEnd {
  public:
   // For the nodes of the mesh that `own` coordinates. Errors: an address that is none, or that
@@ -40,9 +43,8 @@ class HubEnd {
 
 class NodeEnd {
  public:
-  // `own` is the node, `own_port` its server, if it is to be reached through the hub, too. Errors:
-  // an address that is none.
-  static Result<std::unique_ptr<NodeEnd>> Start(const std::string& hub,
+  // `own` is the node, `own_port` its server, if it is to be reached through the hub, too.
+  static Result<std::unique_ptr<NodeEnd>> Start(const Address& hub,
                                                 const std::shared_ptr<const Credentials>& own,
                                                 const std::optional<Address>& own_port,
                                                 const RuntimeFolder& folder);

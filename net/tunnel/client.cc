@@ -74,7 +74,9 @@ class TunnelClient::Impl {
   ~Impl() { io_.Stop(); }
 
   void Start() {
-    for (int i = 0; i < options_.parked; ++i) io_.Spawn(KeepParked());
+    for (int i = 0; options_.own_port && i < options_.parked; ++i) {
+      io_.Spawn(KeepParked(*options_.own_port));
+    }
     io_.Start();
   }
   Result<Address> RelayTo(const std::string& node) {
@@ -83,8 +85,8 @@ class TunnelClient::Impl {
 
  private:
   asio::awaitable<Result<SharedSocket>> Open(TunnelPurpose purpose, std::string target);
-  asio::awaitable<void> KeepParked();
-  asio::awaitable<void> Serve(SharedSocket socket);
+  asio::awaitable<void> KeepParked(Address own_port);
+  asio::awaitable<void> Serve(SharedSocket socket, Address own_port);
   asio::awaitable<void> Relay(SharedSocket local, std::string node);
   void NoteHub(const Status& reached);
 
@@ -134,7 +136,7 @@ void TunnelClient::Impl::NoteHub(const Status& reached) {
 }
 
 // One connection after the other.
-asio::awaitable<void> TunnelClient::Impl::KeepParked() {
+asio::awaitable<void> TunnelClient::Impl::KeepParked(Address own_port) {
   int failures = 0;
   while (true) {
     const Result<SharedSocket> parked = co_await Open(TunnelPurpose::kPark, "");
@@ -142,7 +144,7 @@ asio::awaitable<void> TunnelClient::Impl::KeepParked() {
     if (parked.ok()) {
       failures = 0;
       if (co_await WaitForGo(*parked)) {
-        io_.Spawn(Serve(*parked));
+        io_.Spawn(Serve(*parked, own_port));
         continue;
       }
     }
@@ -154,8 +156,8 @@ asio::awaitable<void> TunnelClient::Impl::KeepParked() {
 }
 
 // Only a connection to the node's own port is worth an answer.
-asio::awaitable<void> TunnelClient::Impl::Serve(SharedSocket socket) {
-  const Result<SharedSocket> own = co_await DialSocket(options_.own_port);
+asio::awaitable<void> TunnelClient::Impl::Serve(SharedSocket socket, Address own_port) {
+  const Result<SharedSocket> own = co_await DialSocket(own_port);
   if (!own.ok()) {
     spdlog::warn("tunnel: the node's own port: {}", own.error().message);
     co_return;

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -19,9 +20,9 @@ struct TunnelClientOptions {
   Address hub;       // TCP
   std::string mesh;  // tunnel names
   std::string node;
-  Address own_port;    // where the node listens
-  std::string folder;  // exists, mode 0700: for the sockets that stand for other nodes
-  int parked = 4;      // connections that wait at any time
+  std::optional<Address> own_port;  // where the node is to be reached; none: it only reaches others
+  std::string folder;               // exists, mode 0700: for the sockets that stand for other nodes
+  int parked = 4;                   // connections that wait at any time, if there is an own port
 };
 
 // How long to wait before the next attempt after `failures` (>= 1) in a row: 0.1 s doubling up to

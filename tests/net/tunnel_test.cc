@@ -79,7 +79,8 @@ class TunnelTest : public ::testing::Test {
   std::unique_ptr<TunnelClient> StartNode(const std::string& name, int parked,
                                           const TunnelAuthenticator& proof) {
     const TunnelClientOptions options{
-        hub_->address(), "home", name, {folder_.path() + "/own", "", 0}, clients_.path(), parked};
+        hub_->address(), "home", name, Address{folder_.path() + "/own", "", 0},
+        clients_.path(), parked};
     Result<std::unique_ptr<TunnelClient>> client = TunnelClient::Start(options, proof);
     EXPECT_TRUE(client.ok());
     return std::move(*client);
