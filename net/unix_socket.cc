@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,14 +10,24 @@
 
 namespace shoal {
 
-Result<Listener> FindListener(const std::string& path, int timeout_ms) {
+Result<sockaddr_un> UnixSocketName(const std::string& path) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(name.sun_path)) {
+    return InvalidArgument(
+        fmt::format("{}: {} bytes are too many for a socket's path, which has {}", path,
+                    path.size(), sizeof(name.sun_path) - 1));
+  }
   path.copy(name.sun_path, sizeof(name.sun_path) - 1);
+  return name;
+}
+
+Result<Listener> FindListener(const std::string& path, int timeout_ms) {
+  ASSIGN_OR_RETURN(const sockaddr_un name, UnixSocketName(path));
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return Unavailable(fmt::format("unix:{}: no socket: {}", path, std::strerror(errno)));
   Listener found = Listener::kSilent;
-  if (::connect(fd, reinterpret_cast<sockaddr*>(&name), sizeof(name)) == 0) {
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0) {
     pollfd waiting = {fd, POLLIN, 0};
     if (::poll(&waiting, 1, timeout_ms) > 0) found = Listener::kSpeaks;
   } else if (errno != EAGAIN) {  // which says that too many wait to be let in

@@ -1,11 +1,16 @@
-// Who listens on a Unix socket, found out by connecting to it.
+// Unix sockets: their names for the system, and who listens on one, found out by connecting to it.
 #pragma once
+
+#include <sys/un.h>
 
 #include <string>
 
 #include "base/result.h"
 
 namespace shoal {
+
+// Error: a path longer than such a name holds.
+Result<sockaddr_un> UnixSocketName(const std::string& path);
 
 enum class Listener {
   kNone,    // nobody listens
@@ -14,7 +19,7 @@ enum class Listener {
 };
 
 // Waits for the first byte of whoever listens at `path`, at most `timeout_ms` (0: does not wait). A
-// gRPC server speaks first. Error: no socket could be made to ask with.
+// gRPC server speaks first. Errors: a path too long, no socket could be made to ask with.
 Result<Listener> FindListener(const std::string& path, int timeout_ms);
 
 }  // namespace shoal

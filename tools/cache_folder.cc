@@ -1,16 +1,12 @@
 #include "tools/cache_folder.h"
 
-#include <cstdlib>
+#include "tools/folder_from.h"
 
 namespace shoal {
 
 std::string CacheFolder() {
-  const auto folder = [](const char* variable, const char* below) {
-    const char* base = std::getenv(variable);
-    return base != nullptr && base[0] == '/' ? std::string(base) + below : std::string();
-  };
-  const std::string chosen = folder("XDG_CACHE_HOME", "/shoal");
-  return chosen.empty() ? folder("HOME", "/.cache/shoal") : chosen;
+  const std::string chosen = FolderFrom("XDG_CACHE_HOME", "/shoal");
+  return chosen.empty() ? FolderFrom("HOME", "/.cache/shoal") : chosen;
 }
 
 }  // namespace shoal

@@ -5,7 +5,6 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "net/unix_socket.h"
 
 namespace shoal {
 
@@ -25,18 +25,6 @@ constexpr int kBacklog = 8;
 
 Error SocketError(const std::string& path, const char* what) {
   return Unavailable(fmt::format("{}: cannot {}: {}", path, what, std::strerror(errno)));
-}
-
-Result<sockaddr_un> SocketName(const std::string& path) {
-  sockaddr_un name = {};
-  name.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(name.sun_path)) {
-    return InvalidArgument(
-        fmt::format("{}: {} bytes are too many for a socket's path, which has {}", path,
-                    path.size(), sizeof(name.sun_path) - 1));
-  }
-  path.copy(name.sun_path, sizeof(name.sun_path) - 1);
-  return name;
 }
 
 int OpenSocket() { return ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); }
@@ -72,7 +60,7 @@ bool WriteLine(int fd, const std::string& line) {
 
 Result<std::unique_ptr<ControlSocket>> ControlSocket::Listen(
     const std::string& path, std::function<std::string(const std::string&)> answer) {
-  ASSIGN_OR_RETURN(const sockaddr_un name, SocketName(path));
+  ASSIGN_OR_RETURN(const sockaddr_un name, UnixSocketName(path));
   const int fd = OpenSocket();
   if (fd < 0) return SocketError(path, "open a socket");
   if (Connect(fd, name)) {
@@ -120,7 +108,7 @@ void ControlSocket::ThreadMain() {
 }
 
 Result<std::string> AskControlSocket(const std::string& path, const std::string& line) {
-  ASSIGN_OR_RETURN(const sockaddr_un name, SocketName(path));
+  ASSIGN_OR_RETURN(const sockaddr_un name, UnixSocketName(path));
   const int fd = OpenSocket();
   if (fd < 0) return SocketError(path, "open a socket");
   std::optional<std::string> answer;

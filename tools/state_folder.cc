@@ -4,25 +4,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <system_error>
+
+#include "tools/folder_from.h"
 
 namespace shoal {
 
 namespace {
-
-std::string Below(const char* variable, const char* below) {
-  const char* base = std::getenv(variable);
-  return base != nullptr && base[0] == '/' ? std::string(base) + below : std::string();
-}
 
 std::string Choose(const std::string& chosen) {
   if (!chosen.empty()) return std::filesystem::absolute(chosen).string();
   for (const auto& [variable, below] : {std::pair{"SHOAL_STATE", ""},
                                         {"XDG_STATE_HOME", "/shoal"},
                                         {"HOME", "/.local/state/shoal"}}) {
-    if (std::string folder = Below(variable, below); !folder.empty()) return folder;
+    if (std::string folder = FolderFrom(variable, below); !folder.empty()) return folder;
   }
   return {};
 }
