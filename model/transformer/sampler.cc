@@ -14,10 +14,10 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// Likelier first; of equals the lower id.
-bool Likelier(const TokenLogprob& a, const TokenLogprob& b) {
+// Likelier first; of equals the lower id. An object, so that sorting calls no function.
+constexpr auto kLikelier = [](const TokenLogprob& a, const TokenLogprob& b) {
   return a.logprob != b.logprob ? a.logprob > b.logprob : a.token < b.token;
-}
+};
 
 void AddBias(std::span<float> logits, const SamplingParams& params) {
   for (const auto& [token, bias] : params.logit_bias) {
@@ -64,13 +64,21 @@ void ApplyPenalties(std::span<float> logits, const SamplingParams& params,
 
 // Makes every logit a number below +inf and returns the likeliest token.
 size_t SanitizeAndFindMax(std::span<float> logits) {
-  size_t best = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (std::isnan(logits[i])) logits[i] = kMinusInfinity;
-    logits[i] = std::min(logits[i], std::numeric_limits<float>::max());
-    if (logits[i] > logits[best]) best = i;
+  constexpr float kMost = std::numeric_limits<float>::max();
+  constexpr size_t kLanes = 16;  // maxima that do not wait for each other: in registers
+  std::array<float, kLanes> largest;
+  largest.fill(kMinusInfinity);
+  for (size_t first = 0; first < logits.size(); first += kLanes) {
+    float* x = logits.data() + first;
+    const size_t count = std::min(kLanes, logits.size() - first);
+    for (size_t lane = 0; lane < count; ++lane) {
+      const float below = x[lane] < kMost ? x[lane] : kMost;
+      x[lane] = std::isnan(x[lane]) ? kMinusInfinity : below;
+      largest[lane] = x[lane] > largest[lane] ? x[lane] : largest[lane];
+    }
   }
-  return best;
+  const float max = *std::max_element(largest.begin(), largest.end());
+  return static_cast<size_t>(std::find(logits.begin(), logits.end(), max) - logits.begin());
 }
 
 // The k likeliest, likeliest first.
@@ -82,14 +90,14 @@ void FindLikeliest(std::span<const float> logits, size_t k, std::vector<TokenLog
     const TokenLogprob candidate{static_cast<int32_t>(i), logits[i]};
     if (out.size() < k) {
       out.push_back(candidate);
-      std::push_heap(out.begin(), out.end(), Likelier);
-    } else if (Likelier(candidate, out.front())) {
-      std::pop_heap(out.begin(), out.end(), Likelier);
+      std::push_heap(out.begin(), out.end(), kLikelier);
+    } else if (kLikelier(candidate, out.front())) {
+      std::pop_heap(out.begin(), out.end(), kLikelier);
       out.back() = candidate;
-      std::push_heap(out.begin(), out.end(), Likelier);
+      std::push_heap(out.begin(), out.end(), kLikelier);
     }
   }
-  std::sort_heap(out.begin(), out.end(), Likelier);
+  std::sort_heap(out.begin(), out.end(), kLikelier);
 }
 
 // Uniform in [0, 1), with 53 random bits. Source: the finalizer of SplitMix64 (Steele et al. 2014).
@@ -171,7 +179,7 @@ double FindLikely(const kernels::KernelTable& kernels, std::span<const float> lo
     if (static_cast<double>(weight) >= least) candidates.push_back({token, weight});
     return true;
   });
-  std::sort(candidates.begin(), candidates.end(), Likelier);
+  std::sort(candidates.begin(), candidates.end(), kLikelier);
   return sum;
 }
 
