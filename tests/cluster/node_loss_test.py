@@ -54,6 +54,7 @@ class NodeLoss(ShoalTestCase):
         if after == 0:
             wait_for(lambda: self.server.running() == 1, "the prompt is being read")
             then()
+            then = None
         stream = events(connection.getresponse())
         text, pieces, longest_s, last = "", 0, 0.0, time.monotonic()
         for event in stream:
