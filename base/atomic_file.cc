@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/file_descriptor.h"
+
 namespace shoal {
 
 namespace {
@@ -19,20 +21,6 @@ Error SystemError(const std::string& path, int code) {
   if (code == ENOSPC || code == EDQUOT) return ResourceExhausted(std::move(message));
   return FailedPrecondition(std::move(message));
 }
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 Status WriteAll(int fd, const std::string& path, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -49,13 +37,13 @@ Status SyncFolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const FileDescriptor file(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (file.get() < 0 || ::fsync(file.get()) != 0) return SystemError(folder, errno);
+  if (!file.is_open() || ::fsync(file.get()) != 0) return SystemError(folder, errno);
   return OkStatus();
 }
 
 Status WriteNewFile(const std::string& path, std::string_view bytes, Durability durability) {
   const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (file.get() < 0) return SystemError(path, errno);
+  if (!file.is_open()) return SystemError(path, errno);
   RETURN_IF_ERROR(WriteAll(file.get(), path, bytes));
   const bool flushed = durability == Durability::kNotFlushed || ::fsync(file.get()) == 0;
   return flushed ? OkStatus() : Status(SystemError(path, errno));
@@ -78,7 +66,7 @@ Status WriteFileAtomically(const std::string& path, std::string_view bytes, Dura
 
 Result<std::string> ReadFileUpTo(const std::string& path, int64_t max_bytes) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) return SystemError(path, errno);
+  if (!file.is_open()) return SystemError(path, errno);
   std::string bytes;
   char block[16384];
   while (true) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/file_descriptor.h"
 #include "base/result.h"
 
 namespace shoal {
@@ -15,15 +16,12 @@ class FileLock {
   static Result<FileLock> Wait(const std::string& path);
   // Error (kUnavailable) at once if another one holds it.
   static Result<FileLock> Try(const std::string& path);
-  ~FileLock();
-  FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileLock& operator=(FileLock&&) = delete;
 
  private:
-  explicit FileLock(int fd) : fd_(fd) {}
+  explicit FileLock(FileDescriptor file) : file_(std::move(file)) {}
   static Result<FileLock> Lock(const std::string& path, int operation);
 
-  int fd_;
+  FileDescriptor file_;
 };
 
 }  // namespace shoal

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/file_descriptor.h"
 
 namespace shoal {
 
@@ -33,27 +34,15 @@ FileStamp StampOf(const struct stat& info) {
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
   // Opening a pipe waits for its writer, unless told not to.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return OsError(path, "cannot open");
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.is_open()) return OsError(path, "cannot open");
   struct stat info {};
-  if (::fstat(fd, &info) != 0) {
-    Error error = OsError(path, "cannot stat");
-    ::close(fd);
-    return error;
-  }
-  if (!S_ISREG(info.st_mode)) {
-    ::close(fd);
-    return InvalidArgument(path + ": not a regular file");
-  }
-  if (info.st_size == 0) {
-    ::close(fd);
-    return InvalidArgument(path + ": the file is empty");
-  }
+  if (::fstat(file.get(), &info) != 0) return OsError(path, "cannot stat");
+  if (!S_ISREG(info.st_mode)) return InvalidArgument(path + ": not a regular file");
+  if (info.st_size == 0) return InvalidArgument(path + ": the file is empty");
   const auto size = static_cast<size_t>(info.st_size);
-  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
-  Error error = address == MAP_FAILED ? OsError(path, "cannot map") : Error{};
-  ::close(fd);
-  if (address == MAP_FAILED) return error;
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (address == MAP_FAILED) return OsError(path, "cannot map");
   return MappedFile(path, StampOf(info), {static_cast<const std::byte*>(address), size});
 }
 
@@ -83,20 +72,18 @@ namespace {
 
 // Maps the file at `path`, which has to have `bytes`, over the reserved memory at `address`.
 Status MapAt(const std::string& path, size_t bytes, void* address) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return OsError(path, "cannot open");
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.is_open()) return OsError(path, "cannot open");
   struct stat info {};
-  Status status;
-  if (::fstat(fd, &info) != 0) {
-    status = OsError(path, "cannot stat");
-  } else if (!S_ISREG(info.st_mode) || info.st_size != static_cast<off_t>(bytes)) {
-    status = DataLoss(
+  if (::fstat(file.get(), &info) != 0) return OsError(path, "cannot stat");
+  if (!S_ISREG(info.st_mode) || info.st_size != static_cast<off_t>(bytes)) {
+    return DataLoss(
         fmt::format("{}: expected a file of {} bytes, it has {}", path, bytes, info.st_size));
-  } else if (::mmap(address, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
-    status = OsError(path, "cannot map");
   }
-  ::close(fd);
-  return status;
+  if (::mmap(address, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, file.get(), 0) == MAP_FAILED) {
+    return OsError(path, "cannot map");
+  }
+  return OkStatus();
 }
 
 }  // namespace

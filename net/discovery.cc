@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/file_descriptor.h"
 #include "net/discovery_message.h"
 
 namespace shoal {
@@ -39,33 +40,28 @@ class UdpSocket {
   explicit UdpSocket(int family)
       : fd_(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
     const int yes = 1;
-    if (family == AF_INET6) ::setsockopt(fd_, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes));
+    if (family == AF_INET6) ::setsockopt(fd(), IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes));
   }
-  ~UdpSocket() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  UdpSocket(const UdpSocket&) = delete;
-  UdpSocket& operator=(const UdpSocket&) = delete;
-  int fd() const { return fd_; }
+  int fd() const { return fd_.get(); }
 
   // Shared with the machine's other coordinators.
   bool Bind(int family, uint16_t port) const {
     const int yes = 1;
-    ::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    ::setsockopt(fd(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
     if (family == AF_INET) {
       sockaddr_in any = {};
       any.sin_family = AF_INET;
       any.sin_port = htons(port);
-      return ::bind(fd_, reinterpret_cast<const sockaddr*>(&any), sizeof(any)) == 0;
+      return ::bind(fd(), reinterpret_cast<const sockaddr*>(&any), sizeof(any)) == 0;
     }
     sockaddr_in6 any = {};
     any.sin6_family = AF_INET6;
     any.sin6_port = htons(port);
-    return ::bind(fd_, reinterpret_cast<const sockaddr*>(&any), sizeof(any)) == 0;
+    return ::bind(fd(), reinterpret_cast<const sockaddr*>(&any), sizeof(any)) == 0;
   }
 
  private:
-  const int fd_;
+  const FileDescriptor fd_;
 };
 
 // Indices of the interfaces that are up.
@@ -157,10 +153,9 @@ class DiscoveryResponder::Impl {
   ~Impl() {
     if (thread_.joinable()) {
       const uint64_t one = 1;
-      CHECK(::write(stop_fd_, &one, sizeof(one)) == sizeof(one), "an eventfd takes one");
+      CHECK(::write(stop_.get(), &one, sizeof(one)) == sizeof(one), "an eventfd takes one");
       thread_.join();
     }
-    ::close(stop_fd_);
   }
 
   Status Open(uint16_t port) {
@@ -189,7 +184,7 @@ class DiscoveryResponder::Impl {
 
  private:
   void ThreadMain() {
-    pollfd entries[3] = {{stop_fd_, POLLIN, 0}, {v4_.fd(), POLLIN, 0}, {v6_.fd(), POLLIN, 0}};
+    pollfd entries[3] = {{stop_.get(), POLLIN, 0}, {v4_.fd(), POLLIN, 0}, {v6_.fd(), POLLIN, 0}};
     while (::poll(entries, 3, -1) >= 0 || errno == EINTR) {
       if ((entries[0].revents & POLLIN) != 0) return;
       for (const pollfd& entry : {entries[1], entries[2]}) {
@@ -218,7 +213,7 @@ class DiscoveryResponder::Impl {
   const std::string answer_;
   const UdpSocket v4_{AF_INET};
   const UdpSocket v6_{AF_INET6};
-  const int stop_fd_ = ::eventfd(0, EFD_CLOEXEC);
+  const FileDescriptor stop_{::eventfd(0, EFD_CLOEXEC)};
   SteadyTime second_began_{};
   int answers_ = 0;  // in this second
   std::thread thread_;

@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+
+#include "base/file_descriptor.h"
 
 namespace shoal {
 
@@ -24,16 +25,17 @@ Result<sockaddr_un> UnixSocketName(const std::string& path) {
 
 Result<Listener> FindListener(const std::string& path, int timeout_ms) {
   ASSIGN_OR_RETURN(const sockaddr_un name, UnixSocketName(path));
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return Unavailable(fmt::format("unix:{}: no socket: {}", path, std::strerror(errno)));
+  const FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.is_open()) {
+    return Unavailable(fmt::format("unix:{}: no socket: {}", path, std::strerror(errno)));
+  }
   Listener found = Listener::kSilent;
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0) {
-    pollfd waiting = {fd, POLLIN, 0};
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0) {
+    pollfd waiting = {socket.get(), POLLIN, 0};
     if (::poll(&waiting, 1, timeout_ms) > 0) found = Listener::kSpeaks;
   } else if (errno != EAGAIN) {  // which says that too many wait to be let in
     found = Listener::kNone;
   }
-  ::close(fd);
   return found;
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/file_descriptor.h"
 #include "model/transformer/aligned_buffer.h"
 
 namespace shoal {
@@ -21,20 +22,6 @@ constexpr int64_t kBlockBytes = 4 << 20;
 constexpr int64_t kMostBytes = 128 << 20;
 constexpr int64_t kFolderFileBytes = 32 << 20;
 constexpr int64_t kMostNs = kNsPerS / 5;
-
-class File {
- public:
-  explicit File(int fd) : fd_(fd) {}
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 Error OsError(const std::string& path, const char* what) {
   return Unavailable(fmt::format("{}: {}: {}", path, what, std::strerror(errno)));
@@ -61,8 +48,8 @@ Status WriteAll(int fd, const std::string& path, int64_t bytes) {
 }  // namespace
 
 Result<double> MeasureDiskBytesPerS(const std::string& path, const Clock& clock) {
-  const File file(OpenUncached(path));
-  if (file.fd() < 0) return OsError(path, "cannot be opened");
+  const FileDescriptor file(OpenUncached(path));
+  if (!file.is_open()) return OsError(path, "cannot be opened");
   // Direct reads want whole pages.
   std::unique_ptr<std::byte, decltype(&std::free)> block(
       static_cast<std::byte*>(std::aligned_alloc(4096, kBlockBytes)), &std::free);
@@ -71,7 +58,7 @@ Result<double> MeasureDiskBytesPerS(const std::string& path, const Clock& clock)
   int64_t bytes = 0;
   int64_t spent_ns = 0;
   while (bytes < kMostBytes && spent_ns < kMostNs) {
-    const ssize_t count = ::read(file.fd(), block.get(), static_cast<size_t>(kBlockBytes));
+    const ssize_t count = ::read(file.get(), block.get(), static_cast<size_t>(kBlockBytes));
     if (count < 0) return OsError(path, "cannot be read");
     if (count == 0) break;
     bytes += count;
@@ -84,9 +71,9 @@ Result<double> MeasureDiskBytesPerS(const std::string& path, const Clock& clock)
 
 Result<double> MeasureFolderBytesPerS(const std::string& folder, const Clock& clock) {
   std::string path = folder + "/disk-speed-XXXXXX";
-  const File file(::mkostemp(path.data(), O_CLOEXEC));
-  if (file.fd() < 0) return OsError(path, "cannot be made");
-  const Status written = WriteAll(file.fd(), path, kFolderFileBytes);
+  const FileDescriptor file(::mkostemp(path.data(), O_CLOEXEC));
+  if (!file.is_open()) return OsError(path, "cannot be made");
+  const Status written = WriteAll(file.get(), path, kFolderFileBytes);
   const Result<double> speed =
       written.ok() ? MeasureDiskBytesPerS(path, clock) : Result<double>(written.error());
   ::unlink(path.c_str());

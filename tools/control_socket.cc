@@ -27,10 +27,12 @@ Error SocketError(const std::string& path, const char* what) {
   return Unavailable(fmt::format("{}: cannot {}: {}", path, what, std::strerror(errno)));
 }
 
-int OpenSocket() { return ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); }
+FileDescriptor OpenSocket() {
+  return FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
 
-bool Connect(int fd, const sockaddr_un& name) {
-  return ::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
+bool Connect(const FileDescriptor& socket, const sockaddr_un& name) {
+  return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
 }
 
 // A line of the peer's, without its end; none if it does not come whole in time.
@@ -61,61 +63,57 @@ bool WriteLine(int fd, const std::string& line) {
 Result<std::unique_ptr<ControlSocket>> ControlSocket::Listen(
     const std::string& path, std::function<std::string(const std::string&)> answer) {
   ASSIGN_OR_RETURN(const sockaddr_un name, UnixSocketName(path));
-  const int fd = OpenSocket();
-  if (fd < 0) return SocketError(path, "open a socket");
-  if (Connect(fd, name)) {
-    ::close(fd);
+  FileDescriptor socket = OpenSocket();
+  if (!socket.is_open()) return SocketError(path, "open a socket");
+  if (Connect(socket, name)) {
     return FailedPrecondition(fmt::format("{}: another process listens there", path));
   }
   ::unlink(path.c_str());
   const mode_t before = ::umask(0177);
-  const bool bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
+  const bool bound =
+      ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
   ::umask(before);
-  if (!bound || ::listen(fd, kBacklog) != 0) {
-    const Error error = SocketError(path, "listen");
-    ::close(fd);
-    return error;
-  }
+  if (!bound || ::listen(socket.get(), kBacklog) != 0) return SocketError(path, "listen");
   return std::unique_ptr<ControlSocket>(
-      new ControlSocket(path, fd, ::eventfd(0, EFD_CLOEXEC), std::move(answer)));
+      new ControlSocket(path, std::move(socket), std::move(answer)));
 }
 
-ControlSocket::ControlSocket(std::string path, int fd, int stop_fd,
+ControlSocket::ControlSocket(std::string path, FileDescriptor socket,
                              std::function<std::string(const std::string&)> answer)
-    : path_(std::move(path)), fd_(fd), stop_fd_(stop_fd), answer_(std::move(answer)) {
+    : path_(std::move(path)),
+      socket_(std::move(socket)),
+      stop_(::eventfd(0, EFD_CLOEXEC)),
+      answer_(std::move(answer)) {
   thread_ = std::thread([this] { ThreadMain(); });
 }
 
 ControlSocket::~ControlSocket() {
   const uint64_t one = 1;
-  CHECK(::write(stop_fd_, &one, sizeof(one)) == sizeof(one), "an eventfd takes one");
+  CHECK(::write(stop_.get(), &one, sizeof(one)) == sizeof(one), "an eventfd takes one");
   thread_.join();
-  ::close(stop_fd_);
-  ::close(fd_);
   ::unlink(path_.c_str());
 }
 
 void ControlSocket::ThreadMain() {
-  pollfd entries[2] = {{fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+  pollfd entries[2] = {{socket_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
   while (true) {
     if (::poll(entries, 2, -1) < 0) continue;
     if ((entries[1].revents & POLLIN) != 0) return;
-    const int peer = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (peer < 0) continue;
-    if (const std::optional<std::string> line = ReadLine(peer)) WriteLine(peer, answer_(*line));
-    ::close(peer);
+    const FileDescriptor peer(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!peer.is_open()) continue;
+    if (const std::optional<std::string> line = ReadLine(peer.get())) {
+      WriteLine(peer.get(), answer_(*line));
+    }
   }
 }
 
 Result<std::string> AskControlSocket(const std::string& path, const std::string& line) {
   ASSIGN_OR_RETURN(const sockaddr_un name, UnixSocketName(path));
-  const int fd = OpenSocket();
-  if (fd < 0) return SocketError(path, "open a socket");
+  const FileDescriptor socket = OpenSocket();
+  if (!socket.is_open()) return SocketError(path, "open a socket");
+  if (!Connect(socket, name)) return NotFound(fmt::format("{}: nobody listens there", path));
   std::optional<std::string> answer;
-  const bool connected = Connect(fd, name);
-  if (connected && WriteLine(fd, line)) answer = ReadLine(fd);
-  ::close(fd);
-  if (!connected) return NotFound(fmt::format("{}: nobody listens there", path));
+  if (WriteLine(socket.get(), line)) answer = ReadLine(socket.get());
   if (!answer) return DeadlineExceeded(fmt::format("{}: no answer came", path));
   return *answer;
 }

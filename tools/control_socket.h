@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "base/file_descriptor.h"
 #include "base/result.h"
 
 namespace shoal {
@@ -23,13 +24,13 @@ class ControlSocket {
   ~ControlSocket();
 
  private:
-  ControlSocket(std::string path, int fd, int stop_fd,
+  ControlSocket(std::string path, FileDescriptor socket,
                 std::function<std::string(const std::string&)> answer);
   void ThreadMain();
 
   const std::string path_;
-  const int fd_;
-  const int stop_fd_;
+  const FileDescriptor socket_;
+  const FileDescriptor stop_;  // an eventfd
   const std::function<std::string(const std::string&)> answer_;
   std::thread thread_;
 };

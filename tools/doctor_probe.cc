@@ -21,6 +21,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/file_descriptor.h"
 #include "kernels/isa.h"
 #include "net/discovery.h"
 #include "node/cpu_topology.h"
@@ -41,18 +42,16 @@ using AddressList = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
 std::string ErrnoText() { return std::strerror(errno); }
 
 std::string TryListen(int port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return ErrnoText();
+  const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket.is_open()) return ErrnoText();
   const int yes = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   sockaddr_in any = {};
   any.sin_family = AF_INET;
   any.sin_port = htons(static_cast<uint16_t>(port));
-  const bool listens =
-      ::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof(any)) == 0 && ::listen(fd, 1) == 0;
-  const std::string error = listens ? "" : ErrnoText();
-  ::close(fd);
-  return error;
+  const bool listens = ::bind(socket.get(), reinterpret_cast<sockaddr*>(&any), sizeof(any)) == 0 &&
+                       ::listen(socket.get(), 1) == 0;
+  return listens ? "" : ErrnoText();
 }
 
 // A coordinator of a mesh of its own, and the search for it.
@@ -87,24 +86,24 @@ std::string Resolve(const std::string& host, int port, AddressList& into) {
   return "";
 }
 
-// A connected socket, or -1 with errno.
-int Dial(const addrinfo& to) {
-  const int fd = ::socket(to.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return -1;
-  int error = ::connect(fd, to.ai_addr, to.ai_addrlen) == 0 ? 0 : errno;
+// A connected socket, or none with errno.
+FileDescriptor Dial(const addrinfo& to) {
+  FileDescriptor socket(::socket(to.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.is_open()) return socket;
+  int error = ::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0 ? 0 : errno;
   if (error == EINPROGRESS) {
-    pollfd waiting = {fd, POLLOUT, 0};
+    pollfd waiting = {socket.get(), POLLOUT, 0};
     socklen_t size = sizeof(error);
     if (::poll(&waiting, 1, kDialMs) != 1) {
       error = ETIMEDOUT;
-    } else if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
+    } else if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
       error = errno;
     }
   }
-  if (error == 0) return fd;
-  ::close(fd);
+  if (error == 0) return socket;
+  socket.Close();
   errno = error;
-  return -1;
+  return socket;
 }
 
 // What the kernel knows of the way to the other end.
@@ -124,15 +123,14 @@ DoctorFacts::Peer DialPeer(const Address& address) {
   std::vector<double> seconds;
   while (peer.error.empty() && seconds.size() < kDials) {
     const auto began = std::chrono::steady_clock::now();
-    const int fd = Dial(*list);
-    if (fd < 0) {
+    const FileDescriptor socket = Dial(*list);
+    if (!socket.is_open()) {
       peer.error = ErrnoText();
       return peer;
     }
     seconds.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
-    peer.mtu = MtuOf(fd, list->ai_family);
-    ::close(fd);
+    peer.mtu = MtuOf(socket.get(), list->ai_family);
   }
   if (seconds.empty()) return peer;
   std::nth_element(seconds.begin(), seconds.begin() + kDials / 2, seconds.end());
@@ -144,23 +142,23 @@ DoctorFacts::Peer DialPeer(const Address& address) {
 std::optional<int64_t> ServerClockAhead(const Address& address) {
   AddressList list(nullptr, ::freeaddrinfo);
   if (!Resolve(address.host, address.port, list).empty()) return std::nullopt;
-  const int fd = Dial(*list);
-  if (fd < 0) return std::nullopt;
+  const FileDescriptor socket = Dial(*list);
+  if (!socket.is_open()) return std::nullopt;
   const std::string ask =
       fmt::format("HEAD /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", address.host);
   std::string reply;
   char block[2048];
   constexpr size_t kMostBytes = 16 << 10;
-  pollfd waiting = {fd, POLLIN, 0};
-  if (::send(fd, ask.data(), ask.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(ask.size())) {
+  pollfd waiting = {socket.get(), POLLIN, 0};
+  if (::send(socket.get(), ask.data(), ask.size(), MSG_NOSIGNAL) ==
+      static_cast<ssize_t>(ask.size())) {
     while (reply.size() < kMostBytes && reply.find("\r\n\r\n") == std::string::npos &&
            ::poll(&waiting, 1, kDialMs) == 1) {
-      const ssize_t got = ::recv(fd, block, sizeof(block), 0);
+      const ssize_t got = ::recv(socket.get(), block, sizeof(block), 0);
       if (got <= 0) break;
       reply.append(block, static_cast<size_t>(got));
     }
   }
-  ::close(fd);
   const size_t at = reply.find("\r\nDate: ");
   std::tm date = {};
   if (at == std::string::npos ||

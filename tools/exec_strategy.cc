@@ -16,6 +16,7 @@
 #include <sstream>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "tools/plan_json.h"
 
 namespace shoal {
@@ -23,24 +24,6 @@ namespace shoal {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Closes what it holds.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { Reset(); }
-  int get() const { return fd_; }
-  void Reset(int fd = -1) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-  }
-
- private:
-  int fd_ = -1;
-};
 
 Error OsError(const std::string& what) { return Unavailable(what + ": " + std::strerror(errno)); }
 
@@ -67,11 +50,11 @@ class Child {
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, input) != 0) {
       return OsError("cannot make a socket");
     }
-    input_.Reset(input[0]);
-    Descriptor child_input(input[1]);
+    input_ = FileDescriptor(input[0]);
+    FileDescriptor child_input(input[1]);
     if (::pipe2(output, O_CLOEXEC) != 0) return OsError("cannot make a pipe");
-    output_.Reset(output[0]);
-    Descriptor child_output(output[1]);
+    output_ = FileDescriptor(output[0]);
+    FileDescriptor child_output(output[1]);
     ::fcntl(input_.get(), F_SETFL, O_NONBLOCK);
     ::fcntl(output_.get(), F_SETFL, O_NONBLOCK);
     return Spawn(command, child_input.get(), child_output.get());
@@ -79,7 +62,7 @@ class Child {
 
   int input() const { return input_.get(); }
   int output() const { return output_.get(); }
-  void CloseInput() { input_.Reset(); }
+  void CloseInput() { input_.Close(); }
 
   // Kills the group and returns the status of the child as waitpid gives it.
   int End() {
@@ -93,7 +76,7 @@ class Child {
 
   // Blocks until the child has ended by itself, or the time is over (false). It is not reaped.
   bool WaitEnded(Clock::time_point deadline) const {
-    const Descriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+    const FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
     pollfd wait{process.get(), POLLIN, 0};
     int ready = 0;
     do {
@@ -129,8 +112,8 @@ class Child {
   }
 
   pid_t pid_ = -1;
-  Descriptor input_;
-  Descriptor output_;
+  FileDescriptor input_;
+  FileDescriptor output_;
 };
 
 // Sends what the socket takes; closes it when all is sent, or nobody reads any more.

@@ -36,14 +36,14 @@ bool WaitReadable(int fd, int timeout_ms) {
 }
 
 struct Pipe {
-  int read_end = -1;
-  int write_end = -1;
+  FileDescriptor read_end;
+  FileDescriptor write_end;
 };
 
 Result<Pipe> MakePipe() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return OsError("cannot make a pipe");
-  return Pipe{ends[0], ends[1]};
+  return Pipe{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
 // Starts `arguments` with stdin and stdout on pipes, in a process group of its own, so that Ctrl-C
@@ -95,13 +95,8 @@ Result<std::unique_ptr<LocalNodes>> LocalNodes::Start(int count, int threads,
 }
 
 Status LocalNodes::Spawn(size_t index) {
-  ASSIGN_OR_RETURN(const Pipe life, MakePipe());
-  Result<Pipe> said = MakePipe();
-  if (!said.ok()) {
-    ::close(life.read_end);
-    ::close(life.write_end);
-    return said.error();
-  }
+  ASSIGN_OR_RETURN(Pipe life, MakePipe());
+  ASSIGN_OR_RETURN(Pipe said, MakePipe());
   ::unlink(addresses_[index].unix_path.c_str());
   std::vector<std::string> command = {"shoal",
                                       "node",
@@ -115,23 +110,21 @@ Status LocalNodes::Spawn(size_t index) {
                                       "--log-level",
                                       log_level_};
   if (inexact_blas_) command.push_back("--inexact-blas");
-  const Result<pid_t> pid = SpawnProcess(command, life.read_end, said->write_end);
-  ::close(life.read_end);
-  ::close(said->write_end);
+  const Result<pid_t> pid = SpawnProcess(command, life.read_end.get(), said.write_end.get());
+  life.read_end.Close();
+  said.write_end.Close();
   // The node says one line when it listens; end of file means that it has ended.
   char byte = 0;
-  const bool up = pid.ok() && WaitReadable(said->read_end, kStartTimeoutMs) &&
-                  ::read(said->read_end, &byte, 1) == 1;
-  ::close(said->read_end);
+  const bool up = pid.ok() && WaitReadable(said.read_end.get(), kStartTimeoutMs) &&
+                  ::read(said.read_end.get(), &byte, 1) == 1;
   if (!up) {
-    ::close(life.write_end);
     if (!pid.ok()) return pid.error();
     ::kill(*pid, SIGKILL);
     ::waitpid(*pid, nullptr, 0);
     return Unavailable(fmt::format("node {} did not start", names_[index]));
   }
   const std::lock_guard lock(mutex_);
-  children_[index] = {*pid, life.write_end};
+  children_[index] = {*pid, std::move(life.write_end)};
   if (stop_) ::kill(*pid, SIGTERM);
   return OkStatus();
 }
@@ -147,17 +140,16 @@ void LocalNodes::KeeperThreadMain(size_t index) {
   using Clock = std::chrono::steady_clock;
   int pause_ms = kRestartPauseMs;
   while (true) {
-    Child child;
+    pid_t pid = -1;
     {
       const std::lock_guard lock(mutex_);
-      child = children_[index];
+      pid = children_[index].pid;
     }
     const Clock::time_point started = Clock::now();
     int status = 0;
-    if (child.pid > 0) {
-      while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
+    if (pid > 0) {
+      while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
       }
-      ::close(child.life_line);
     }
     {
       const std::lock_guard lock(mutex_);

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "base/result.h"
 #include "net/address.h"
 #include "tools/runtime_folder.h"
@@ -52,7 +53,7 @@ class LocalNodes {
 
   struct Child {
     pid_t pid = -1;
-    int life_line = -1;  // our end of the pipe that is its stdin: closed when we die
+    FileDescriptor life_line;  // our end of the pipe that is its stdin: closed when we die
   };
   mutable std::mutex mutex_;  // guards the next two
   std::vector<Child> children_;

@@ -24,16 +24,18 @@ sigset_t TerminationSignals() {
   return set;
 }
 
-int OpenSignalFd() {
+FileDescriptor OpenSignalFd() {
   const sigset_t set = TerminationSignals();
-  const int fd = ::signalfd(-1, &set, SFD_CLOEXEC);
-  CHECK(fd >= 0, "the kernel gives no signalfd");
-  return fd;
+  FileDescriptor signals(::signalfd(-1, &set, SFD_CLOEXEC));
+  CHECK(signals.is_open(), "the kernel gives no signalfd");
+  return signals;
 }
 
-int ReadSignal(int fd) {
+int ReadSignal(const FileDescriptor& signals) {
   signalfd_siginfo info;
-  return ::read(fd, &info, sizeof(info)) == sizeof(info) ? static_cast<int>(info.ssi_signo) : 0;
+  return ::read(signals.get(), &info, sizeof(info)) == sizeof(info)
+             ? static_cast<int>(info.ssi_signo)
+             : 0;
 }
 
 }  // namespace
@@ -44,38 +46,35 @@ void BlockTerminationSignals() {
 }
 
 SignalListener::SignalListener(std::function<void(int)> on_signal)
-    : on_signal_(std::move(on_signal)), stop_fd_(::eventfd(0, EFD_CLOEXEC)) {
+    : on_signal_(std::move(on_signal)), stop_(::eventfd(0, EFD_CLOEXEC)) {
   thread_ = std::thread([this] {
-    const int fd = OpenSignalFd();
-    pollfd entries[2] = {{fd, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+    const FileDescriptor signals = OpenSignalFd();
+    pollfd entries[2] = {{signals.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
     while (::poll(entries, 2, -1) >= 0 && (entries[1].revents & POLLIN) == 0) {
       if ((entries[0].revents & POLLIN) == 0) continue;
-      const int number = ReadSignal(fd);
+      const int number = ReadSignal(signals);
       if (number != 0) on_signal_(number);
     }
-    ::close(fd);
   });
 }
 
 SignalListener::~SignalListener() {
   const uint64_t one = 1;
-  CHECK(::write(stop_fd_, &one, sizeof(one)) == sizeof(one), "an eventfd takes one");
+  CHECK(::write(stop_.get(), &one, sizeof(one)) == sizeof(one), "an eventfd takes one");
   thread_.join();
-  ::close(stop_fd_);
 }
 
 void WaitForTermination(int fd) {
-  const int signal_fd = OpenSignalFd();
-  pollfd entries[2] = {{signal_fd, POLLIN, 0}, {fd, POLLIN, 0}};
+  const FileDescriptor signals = OpenSignalFd();
+  pollfd entries[2] = {{signals.get(), POLLIN, 0}, {fd, POLLIN, 0}};
   while (true) {
     if (::poll(entries, 2, -1) < 0) continue;
     // Taken, so that a listener that follows hears the next one only.
-    if ((entries[0].revents & POLLIN) != 0 && ReadSignal(signal_fd) != 0) break;
+    if ((entries[0].revents & POLLIN) != 0 && ReadSignal(signals) != 0) break;
     char ignored[256];
     const bool readable = (entries[1].revents & (POLLIN | POLLHUP)) != 0;
     if (readable && ::read(fd, ignored, sizeof(ignored)) <= 0) break;
   }
-  ::close(signal_fd);
 }
 
 }  // namespace shoal

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 #include <thread>
+
+#include "base/file_descriptor.h"
 
 namespace shoal {
 
-// Blocks the two signals in this thread and in every thread started after. // Called once, first
-// thing in main of a command that uses SignalListener.
+// Blocks the two signals in this thread and in every thread started after. Called once, first thing
+// in main of a command that uses SignalListener.
 void BlockTerminationSignals();
 
 class SignalListener {
@@ -19,7 +20,7 @@ class SignalListener {
 
  private:
   std::function<void(int)> on_signal_;
-  int stop_fd_ = -1;
+  const FileDescriptor stop_;  // an eventfd
   std::thread thread_;
 };
 

@@ -14,25 +14,12 @@
 #include <memory>
 
 #include "base/clock.h"
+#include "base/file_descriptor.h"
 #include "net/identity/openssl_handle.h"
 
 namespace shoal {
 
 namespace {
-
-class Socket {
- public:
-  explicit Socket(int fd) : fd_(fd) {}
-  ~Socket() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Socket& operator=(Socket&&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 class Deadline {
  public:
@@ -55,7 +42,7 @@ class Deadline {
   const int64_t end_ns_;
 };
 
-Result<Socket> Connect(const Address& address, const Deadline& deadline) {
+Result<FileDescriptor> Connect(const Address& address, const Deadline& deadline) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* all = nullptr;
@@ -67,21 +54,21 @@ Result<Socket> Connect(const Address& address, const Deadline& deadline) {
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(all, ::freeaddrinfo);
   int why = ETIMEDOUT;
   for (const addrinfo* entry = all; entry != nullptr; entry = entry->ai_next) {
-    Socket tried(::socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (tried.fd() < 0) continue;
-    if (::connect(tried.fd(), entry->ai_addr, entry->ai_addrlen) != 0 && errno != EINPROGRESS) {
+    FileDescriptor tried(::socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!tried.is_open()) continue;
+    if (::connect(tried.get(), entry->ai_addr, entry->ai_addrlen) != 0 && errno != EINPROGRESS) {
       why = errno;
       continue;
     }
-    if (!deadline.Wait(tried.fd(), POLLOUT)) break;
+    if (!deadline.Wait(tried.get(), POLLOUT)) break;
     socklen_t size = sizeof why;
-    ::getsockopt(tried.fd(), SOL_SOCKET, SO_ERROR, &why, &size);
+    ::getsockopt(tried.get(), SOL_SOCKET, SO_ERROR, &why, &size);
     if (why == 0) return tried;
   }
   return Unavailable(fmt::format("{}: {}", address.ToString(), std::strerror(why)));
 }
 
-Status Handshake(SSL& ssl, const Socket& socket, const Deadline& deadline) {
+Status Handshake(SSL& ssl, const FileDescriptor& socket, const Deadline& deadline) {
   while (true) {
     const int done = SSL_connect(&ssl);
     if (done == 1) return OkStatus();
@@ -91,7 +78,7 @@ Status Handshake(SSL& ssl, const Socket& socket, const Deadline& deadline) {
                          : reason == SSL_ERROR_WANT_WRITE ? POLLOUT
                                                           : short{0};
     if (events == 0) return Unavailable("it does not speak TLS 1.3");
-    if (!deadline.Wait(socket.fd(), events)) return DeadlineExceeded("no TLS handshake in time");
+    if (!deadline.Wait(socket.get(), events)) return DeadlineExceeded("no TLS handshake in time");
   }
 }
 
@@ -99,7 +86,7 @@ Status Handshake(SSL& ssl, const Socket& socket, const Deadline& deadline) {
 
 Result<std::vector<std::string>> FetchServerChain(const Address& address, int timeout_ms) {
   const Deadline deadline(timeout_ms);
-  ASSIGN_OR_RETURN(const Socket socket, Connect(address, deadline));
+  ASSIGN_OR_RETURN(const FileDescriptor socket, Connect(address, deadline));
   const SslContextHandle context(SSL_CTX_new(TLS_client_method()));
   // gRPC's servers answer only those who offer HTTP/2.
   constexpr unsigned char kHttp2[] = {2, 'h', '2'};
@@ -108,7 +95,7 @@ Result<std::vector<std::string>> FetchServerChain(const Address& address, int ti
         "no TLS 1.3 in OpenSSL");
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
   const SslHandle ssl(SSL_new(context.get()));
-  CHECK(ssl != nullptr && SSL_set_fd(ssl.get(), socket.fd()) == 1, "no TLS connection object");
+  CHECK(ssl != nullptr && SSL_set_fd(ssl.get(), socket.get()) == 1, "no TLS connection object");
   if (const Status shaken = Handshake(*ssl, socket, deadline); !shaken.ok()) {
     return shaken.error().WithContext(address.ToString());
   }
