@@ -10,6 +10,12 @@
 
 namespace shoal {
 
+namespace {
+
+constexpr int kEndMs = 500;  // from the end of a lane to that of its stream
+
+}  // namespace
+
 Result<std::unique_ptr<LinkClient>> LinkClient::Dial(const LinkTarget& target, v1::LinkRole role) {
   std::unique_ptr<LinkClient> link(new LinkClient(target));
   RETURN_IF_ERROR(link->Shake(role));
@@ -42,21 +48,43 @@ Status LinkClient::Shake(v1::LinkRole role) {
   hello->set_layer_end(target_.layers.end);
   hello->set_role(role);
   hello->set_activation_codec(target_.codec.ToString());
+  hello->set_wants_lane(target_.address.is_unix() && target_.trust.own == nullptr);
   if (!stream_->Write(out_) || !stream_->Read(&in_)) return Broken();
   if (!in_.has_ready()) {
     return FailedPrecondition(target_.name + ": answered the handshake with something else");
   }
+  return in_.ready().lane().empty() ? OkStatus() : TakeLane(in_.ready().lane());
+}
+
+Status LinkClient::TakeLane(const std::string& name) {
+  if (!target_.address.is_unix() || name.find('/') != std::string::npos) {
+    return FailedPrecondition(fmt::format("{}: offered a lane at '{}'", target_.name, name));
+  }
+  const std::string& dialled = target_.address.unix_path;
+  Result<LocalLane> lane = LocalLane::Connect(dialled.substr(0, dialled.rfind('/') + 1) + name);
+  out_.mutable_lane()->set_taken(lane.ok());
+  if (!stream_->Write(out_)) return Broken();
+  if (lane.ok()) lane_ = std::move(*lane);
   return OkStatus();
+}
+
+void LinkClient::Cancel() {
+  context_.TryCancel();
+  if (lane_) lane_->Shutdown();
 }
 
 Status LinkClient::Send(const Step& step) {
   StepToMessage(step, *out_.mutable_step(), target_.codec);
-  if (!stream_->Write(out_)) return Broken();
-  return OkStatus();
+  if (lane_) return Explain(lane_->Send(out_));
+  return stream_->Write(out_) ? OkStatus() : Status(Broken());
 }
 
 Result<StepResult> LinkClient::Receive() {
-  if (!stream_->Read(&in_)) return Broken();
+  if (lane_) {
+    RETURN_IF_ERROR(Explain(lane_->Receive(in_)));
+  } else if (!stream_->Read(&in_)) {
+    return Broken();
+  }
   if (!in_.has_result())
     return InvalidArgument(target_.name + ": sent something else than a result");
   Result<StepResult> result = ResultFromMessage(in_.result());
@@ -64,7 +92,19 @@ Result<StepResult> LinkClient::Receive() {
   return result;
 }
 
+// Why a lane was closed is what the stream ends with.
+Status LinkClient::Explain(const Status& of_lane) {
+  if (of_lane.ok()) return of_lane;
+  if (of_lane.error().code == ErrorCode::kUnavailable) return Broken();
+  return of_lane.error().WithContext(target_.name);
+}
+
 Error LinkClient::Broken() {
+  if (lane_) {  // which is closed a little before the stream ends
+    const DeadlineGuard guard(kEndMs, [this] { context_.TryCancel(); });
+    while (stream_->Read(&in_)) {
+    }
+  }
   context_.TryCancel();
   const grpc::Status status = stream_->Finish();
   stream_.reset();

@@ -8,6 +8,7 @@
 #include <grpcpp/client_context.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -15,6 +16,7 @@
 #include "model/step/step.h"
 #include "net/address.h"
 #include "net/identity/credentials.h"
+#include "net/local_lane.h"
 #include "net/wire/activation_codec.h"
 #include "proto/pipeline.grpc.pb.h"
 
@@ -43,11 +45,13 @@ class LinkClient {
   // Blocks until a result comes or the link ends (an error).
   Result<StepResult> Receive();
   // Makes blocked calls, and all later ones, fail soon.
-  void Cancel() { context_.TryCancel(); }
+  void Cancel();
 
  private:
   explicit LinkClient(const LinkTarget& target) : target_(target) {}
   Status Shake(v1::LinkRole role);
+  Status TakeLane(const std::string& name);
+  Status Explain(const Status& of_lane);
   Error Broken();  // why the stream ended
 
   LinkTarget target_;
@@ -55,7 +59,8 @@ class LinkClient {
   grpc::ClientContext context_;
   std::unique_ptr<v1::Pipeline::Stub> stub_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::LinkMessage, v1::LinkMessage>> stream_;
-  v1::LinkMessage out_;  // reused, so that sending allocates little
+  std::optional<LocalLane> lane_;  // that messages take instead of the stream
+  v1::LinkMessage out_;            // reused, so that sending allocates little
   v1::LinkMessage in_;
 };
 

@@ -1,16 +1,24 @@
-// Unix sockets: their names for the system, and who listens on one, found out by connecting to it.
+// Unix sockets: their names for the system, both ends of a stream, and who listens on one, found
+// out by connecting to it.
 #pragma once
 
 #include <sys/un.h>
 
 #include <string>
 
+#include "base/file_descriptor.h"
 #include "base/result.h"
 
 namespace shoal {
 
 // Error: a path longer than such a name holds.
 Result<sockaddr_un> UnixSocketName(const std::string& path);
+
+// A listening socket of mode 0600 in place of any file at `path`. Errors: the path is too long, or
+// its folder takes no file.
+Result<FileDescriptor> ListenOnUnixSocket(const std::string& path, int backlog);
+// Errors: kNotFound if nobody listens there; the path is too long.
+Result<FileDescriptor> ConnectToUnixSocket(const std::string& path);
 
 enum class Listener {
   kNone,    // nobody listens

@@ -4,12 +4,9 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -22,18 +19,6 @@ namespace {
 
 constexpr int kLineMs = 3000;  // for a peer to send its line
 constexpr int kBacklog = 8;
-
-Error SocketError(const std::string& path, const char* what) {
-  return Unavailable(fmt::format("{}: cannot {}: {}", path, what, std::strerror(errno)));
-}
-
-FileDescriptor OpenSocket() {
-  return FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-}
-
-bool Connect(const FileDescriptor& socket, const sockaddr_un& name) {
-  return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
-}
 
 // A line of the peer's, without its end; none if it does not come whole in time.
 std::optional<std::string> ReadLine(int fd) {
@@ -62,18 +47,10 @@ bool WriteLine(int fd, const std::string& line) {
 
 Result<std::unique_ptr<ControlSocket>> ControlSocket::Listen(
     const std::string& path, std::function<std::string(const std::string&)> answer) {
-  ASSIGN_OR_RETURN(const sockaddr_un name, UnixSocketName(path));
-  FileDescriptor socket = OpenSocket();
-  if (!socket.is_open()) return SocketError(path, "open a socket");
-  if (Connect(socket, name)) {
+  if (ConnectToUnixSocket(path).ok()) {
     return FailedPrecondition(fmt::format("{}: another process listens there", path));
   }
-  ::unlink(path.c_str());
-  const mode_t before = ::umask(0177);
-  const bool bound =
-      ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
-  ::umask(before);
-  if (!bound || ::listen(socket.get(), kBacklog) != 0) return SocketError(path, "listen");
+  ASSIGN_OR_RETURN(FileDescriptor socket, ListenOnUnixSocket(path, kBacklog));
   return std::unique_ptr<ControlSocket>(
       new ControlSocket(path, std::move(socket), std::move(answer)));
 }
@@ -108,10 +85,7 @@ void ControlSocket::ThreadMain() {
 }
 
 Result<std::string> AskControlSocket(const std::string& path, const std::string& line) {
-  ASSIGN_OR_RETURN(const sockaddr_un name, UnixSocketName(path));
-  const FileDescriptor socket = OpenSocket();
-  if (!socket.is_open()) return SocketError(path, "open a socket");
-  if (!Connect(socket, name)) return NotFound(fmt::format("{}: nobody listens there", path));
+  ASSIGN_OR_RETURN(const FileDescriptor socket, ConnectToUnixSocket(path));
   std::optional<std::string> answer;
   if (WriteLine(socket.get(), line)) answer = ReadLine(socket.get());
   if (!answer) return DeadlineExceeded(fmt::format("{}: no answer came", path));

@@ -82,36 +82,40 @@ void ActivePlan::EndIfRevoked(const Credentials& credentials) {
   End(FailedPrecondition(fmt::format("member {} of the plan was revoked", revoked)));
 }
 
-bool ActivePlan::Enter(grpc::ServerContext& context) {
+bool ActivePlan::Enter(LinkEnd& link) {
   const std::lock_guard lock(mutex_);
   if (ended_) return false;
-  contexts_.push_back(&context);
+  links_.push_back(&link);
   return true;
 }
 
-void ActivePlan::Leave(grpc::ServerContext& context) {
+void ActivePlan::Leave(LinkEnd& link) {
   const std::lock_guard lock(mutex_);
-  contexts_.erase(std::find(contexts_.begin(), contexts_.end(), &context));
+  links_.erase(std::find(links_.begin(), links_.end(), &link));
 }
 
-Status ActivePlan::ServeSteps(grpc::ServerContext& context, LinkServerStream& stream) {
+Status ActivePlan::ServeSteps(LinkEnd& link, const std::optional<std::string>& lane_path) {
   {
     const std::lock_guard lock(mutex_);
     if (has_steps_link_) return FailedPrecondition("the stage has a link for steps already");
     has_steps_link_ = true;
   }
-  if (!Enter(context)) return FailedPrecondition("the plan has ended");
-  Status status;
-  v1::LinkMessage message;
-  message.mutable_ready();
-  bool alive = stream.Write(message);
-  while (status.ok() && alive && (alive = stream.Read(&message))) {
-    status = message.has_step() ? RunStep(message.step())
-                                : InvalidArgument("the link sent something else than a step");
-  }
-  Leave(context);
+  if (!Enter(link)) return FailedPrecondition("the plan has ended");
+  Status status = link.SayReady(lane_path);
+  if (status.ok()) status = RunSteps(link);
+  Leave(link);
   if (!status.ok()) End(status.error());
   return status;
+}
+
+Status ActivePlan::RunSteps(LinkEnd& link) {
+  v1::LinkMessage message;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool came, link.Receive(message));
+    if (!came) return OkStatus();
+    if (!message.has_step()) return InvalidArgument("the link sent something else than a step");
+    RETURN_IF_ERROR(RunStep(message.step()));
+  }
 }
 
 Status ActivePlan::RunStep(const v1::StepMessage& message) {
@@ -167,31 +171,29 @@ Status ActivePlan::SendResult(StepResult result) {
       part.timings = std::move(result.timings);
     }
     ResultToMessage(part, *message.mutable_result());
-    if (!results_->Write(message)) return Unavailable("the coordinator's link for results is gone");
+    if (!results_->Send(message)) return Unavailable("the coordinator's link for results is gone");
   } while (sent < rows.size());
   return OkStatus();
 }
 
-Status ActivePlan::ServeResults(grpc::ServerContext& context, LinkServerStream& stream) {
+Status ActivePlan::ServeResults(LinkEnd& link, const std::optional<std::string>& lane_path) {
   if (!last_) return FailedPrecondition("only the last stage has results");
-  if (!Enter(context)) return FailedPrecondition("the plan has ended");
-  v1::LinkMessage message;
-  message.mutable_ready();
-  {
-    const std::lock_guard lock(results_mutex_);
-    if (results_ != nullptr || !stream.Write(message)) {
-      Leave(context);
-      return FailedPrecondition("the stage has a link for results already");
-    }
-    results_ = &stream;
-  }
-  while (stream.Read(&message)) {
-  }
-  {
+  if (!Enter(link)) return FailedPrecondition("the plan has ended");
+  const Status served = TakeResultsLink(link, lane_path);
+  if (served.ok()) {
+    link.WaitForEnd();
     const std::lock_guard lock(results_mutex_);
     results_ = nullptr;
   }
-  Leave(context);
+  Leave(link);
+  return served;
+}
+
+Status ActivePlan::TakeResultsLink(LinkEnd& link, const std::optional<std::string>& lane_path) {
+  const std::lock_guard lock(results_mutex_);
+  if (results_ != nullptr) return FailedPrecondition("the stage has a link for results already");
+  RETURN_IF_ERROR(link.SayReady(lane_path));
+  results_ = &link;
   return OkStatus();
 }
 
@@ -242,7 +244,7 @@ void ActivePlan::End(const std::optional<Error>& reason) {
   }
   const std::lock_guard lock(mutex_);
   if (next_ != nullptr) next_->Cancel();
-  for (grpc::ServerContext* context : contexts_) context->TryCancel();
+  for (LinkEnd* link : links_) link->Cancel();
 }
 
 bool ActivePlan::ended() {

@@ -21,12 +21,12 @@
 #include "model/transformer/stage.h"
 #include "net/identity/credentials.h"
 #include "net/link_client.h"
+#include "node/service/link_end.h"
 #include "proto/control.pb.h"
 #include "proto/pipeline.grpc.pb.h"
 
 namespace shoal {
 
-using LinkServerStream = grpc::ServerReaderWriter<v1::LinkMessage, v1::LinkMessage>;
 using WatchServerStream = grpc::ServerReaderWriter<v1::NodeEvent, v1::Heartbeat>;
 
 class ActivePlan {
@@ -43,9 +43,10 @@ class ActivePlan {
   // Links to the next stage. Error: linked already, ended, or the dial's own.
   Status LinkNext(const LinkTarget& target);
 
-  // Serves a link until it breaks or the plan ends; returns why.
-  Status ServeSteps(grpc::ServerContext& context, LinkServerStream& stream);
-  Status ServeResults(grpc::ServerContext& context, LinkServerStream& stream);
+  // Serves a link until it breaks or the plan ends; returns why. With a path, the link's messages
+  // take a lane there.
+  Status ServeSteps(LinkEnd& link, const std::optional<std::string>& lane_path);
+  Status ServeResults(LinkEnd& link, const std::optional<std::string>& lane_path);
   // The heartbeat that named the plan has been read already.
   Status ServeWatch(grpc::ServerContext& context, WatchServerStream& stream,
                     uint64_t first_heartbeat);
@@ -69,12 +70,14 @@ class ActivePlan {
   bool WaitIdle();
 
  private:
+  Status RunSteps(LinkEnd& link);
   Status RunStep(const v1::StepMessage& message);
   Status Compute(Step& step, StepResult& result);
   Status SendResult(StepResult result);
-  // Registers a server stream for cancellation by End; false if the plan has ended.
-  bool Enter(grpc::ServerContext& context);
-  void Leave(grpc::ServerContext& context);
+  Status TakeResultsLink(LinkEnd& link, const std::optional<std::string>& lane_path);
+  // Registers a link for cancellation by End; false if the plan has ended.
+  bool Enter(LinkEnd& link);
+  void Leave(LinkEnd& link);
 
   const Epoch epoch_;
   const Sha256Digest model_identity_;
@@ -89,12 +92,12 @@ class ActivePlan {
   bool ended_ = false;
   bool computing_ = false;
   bool has_steps_link_ = false;
-  std::vector<grpc::ServerContext*> contexts_;
+  std::vector<LinkEnd*> links_;
   std::set<std::string> peers_;
   std::unique_ptr<LinkClient> next_;
 
   std::mutex results_mutex_;  // guards results_ and its writes; never taken with mutex_ held
-  LinkServerStream* results_ = nullptr;
+  LinkEnd* results_ = nullptr;
 
   std::mutex watch_mutex_;  // guards the two below and writes; never taken with mutex_ held
   std::condition_variable unwatched_;

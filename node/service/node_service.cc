@@ -413,11 +413,22 @@ grpc::Status NodeService::Link(grpc::ServerContext* context, LinkServerStream* s
   if (!plan.ok()) return ToGrpcStatus(plan.error());
   if (const Status same = (*plan)->Matches(first.hello()); !same.ok()) return AsGrpc(same);
   if (const auto peer = PeerOf(*context->auth_context())) (*plan)->NotePeer(peer->id);
+  LinkEnd link(*context, *stream);
+  const std::optional<std::string> lane =
+      first.hello().wants_lane() ? MakeLanePath() : std::nullopt;
   switch (first.hello().role()) {
-    case v1::LINK_ROLE_STEPS: return AsGrpc((*plan)->ServeSteps(*context, *stream));
-    case v1::LINK_ROLE_RESULTS: return AsGrpc((*plan)->ServeResults(*context, *stream));
+    case v1::LINK_ROLE_STEPS: return AsGrpc((*plan)->ServeSteps(link, lane));
+    case v1::LINK_ROLE_RESULTS: return AsGrpc((*plan)->ServeResults(link, lane));
     default: return {grpc::INVALID_ARGUMENT, "the link's role is neither steps nor results"};
   }
+}
+
+// For peers that reach this node by its Unix socket alone: without TLS, the folder is what keeps
+// others out.
+std::optional<std::string> NodeService::MakeLanePath() {
+  if (!options_.listen.is_unix() || options_.credentials != nullptr) return std::nullopt;
+  return fmt::format("{}.{:08x}.{}", options_.listen.unix_path, static_cast<uint32_t>(instance()),
+                     ++lanes_);
 }
 
 Trust NodeService::TrustOf(const std::string& node_id) const {

@@ -4,6 +4,7 @@
 // Thread rule: gRPC calls the handlers on its own threads.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -89,10 +90,12 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
                    std::span<const ShardRequest> spares, ShardProgress& progress);
   Status CheckAvailable();
   Result<Address> Reach(const std::string& text, const std::string& caller) const;
+  std::optional<std::string> MakeLanePath();  // none: this node offers no lanes
   bool IsServing();
   Trust TrustOf(const std::string& node_id) const;  // of another node that is to be dialled
   int64_t OfferedMemoryBytes();                     // REQUIRES prepare_mutex_ to be held
 
+  std::atomic<uint64_t> lanes_ = 0;  // offered so far
   const NodeOptions options_;
   const kernels::KernelTable& kernels_;
   WeightsService* const weights_;

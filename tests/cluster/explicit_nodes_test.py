@@ -64,6 +64,12 @@ class ExplicitNodes(ShoalTestCase):
         self.assertEqual(node.wait(), 0)
         self.assertFalse(os.path.exists(path))
 
+    def test_a_unix_socket_whose_path_leaves_no_room_for_a_lane(self):
+        path = os.path.join(self.folder, "n").ljust(105, "n")
+        _, address = self.start_node(listen=f"unix:{path}")
+        model = tiny_model("qwen2")
+        self.assertEqual(self.logits(model, "--node", address), self.logits(model))
+
     def test_run_over_nodes_gives_the_text_of_one_process(self):
         model = real_model()
         nodes = [*SPREAD, *(part for _ in range(2) for part in ("--node", self.start_node()[1]))]

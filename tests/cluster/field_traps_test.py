@@ -77,10 +77,12 @@ class FieldTraps(ShoalTestCase):
 
     def test_trap_results_travel_back_through_every_stage(self):
         relays = []
+        elsewhere = os.path.join(self.folder, "forwarded")  # where no lane of a node's is to be found
+        os.mkdir(elsewhere)
         for name in "ab":
             path = os.path.join(self.folder, f"{name}.sock")
             self.start_node(listen=f"unix:{path}")
-            relays.append(Relay(self, os.path.join(self.folder, f"{name}-relay.sock"), path))
+            relays.append(Relay(self, os.path.join(elsewhere, f"{name}.sock"), path))
         first, last = relays
         nodes = [part for relay in relays for part in ("--node", f"unix:{relay.path}")]
         out = self.output_of("logits", real_model(), "--tokens", "1,2,3,4,5,6,7,8", *nodes)

@@ -223,6 +223,16 @@ class Clients(ShoalTestCase):
         super().setUp()
         self.server = self.start_server(real_model(), "--local-nodes", 2)
 
+    def test_links_of_local_nodes_take_lanes(self):
+        """One for the coordinator's steps, one between the two, one for results; no file is left."""
+        (folder,) = os.listdir(self.runtime)
+        with open("/proc/net/unix", encoding="utf-8") as file:
+            sockets = [line.split()[-1] for line in file if f"/{folder}/" in line]
+        lanes = [os.path.basename(path) for path in sockets if not path.endswith(".sock")]
+        self.assertEqual(len(set(lanes)), 3, sockets)
+        left = sorted(os.listdir(os.path.join(self.runtime, folder)))
+        self.assertEqual(left, ["local-0.sock", "local-1.sock"])
+
     def test_two_chats_at_once_get_what_each_gets_alone(self):
         questions = ("Count to ten.", "Name a colour.")
         alone = [self.server.ask(question) for question in questions]

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes the corpus of step_message_fuzz: a width of activations in one byte, then a message.
+# Writes the corpus of step_message_fuzz: a width of activations in one byte, then a message. And that
+# of local_lane_fuzz: messages after their lengths.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 corpus=tests/fuzz/corpus/step_message
@@ -40,4 +41,29 @@ encode logits 00 StepResultMessage <<'TEXT'
 epoch: 3 step: 9
 logits { session: 7 position: 1 logits: "\000\000\200?\000\000\000@" }
 logits { session: 7 position: 2 logits: "\000\000\300\177\000\000\200\377" }
+TEXT
+
+corpus=tests/fuzz/corpus/local_lane
+mkdir -p "$corpus"
+# NAME: adds a message, read as text, after its length in 4 bytes.
+lane() {
+  local message
+  message=$(mktemp)
+  protoc --encode=shoal.v1.LinkMessage proto/pipeline.proto > "$message"
+  { printf "$(printf '\\x%02x\\x00\\x00\\x00' "$(stat -c %s "$message")")"; cat "$message"; } >> "$corpus/$1"
+  rm "$message"
+}
+rm -f "$corpus/steps" "$corpus/results"
+lane steps <<'TEXT'
+step { epoch: 3 step: 9 slices { session: 7 position: 31 token_count: 1 output: OUTPUT_SAMPLE tokens: 9 } }
+TEXT
+lane steps <<'TEXT'
+step { epoch: 3 step: 10 slices { session: 7 position: 32 token_count: 1 }
+  activations: "\000\000\200?\000\000\000@" timings { compute_ns: 1234567 } }
+TEXT
+lane results <<'TEXT'
+result { epoch: 3 step: 9 last: true tokens { session: 7 position: 5 token: 42 logprob: -0.25 } }
+TEXT
+lane results <<'TEXT'
+result { epoch: 3 step: 10 logits { session: 7 position: 1 logits: "\000\000\200?" } }
 TEXT
