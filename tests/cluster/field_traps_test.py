@@ -5,54 +5,13 @@ slow steps, the way of results. docs/reliability.md lists all traps and their te
 
 import json
 import os
-import socket
-import threading
 import time
 
+from relay import Relay
 from shoal_process import ShoalTestCase, real_model, run_tests
 
 SILENCE_S = 1.5  # after which a node is lost
 SENTENCES = int(os.environ.get("SHOAL_TEST_SENTENCES", 45))  # fewer for builds that are slow
-RELAYED_BYTES = 1 << 16
-
-
-class Relay:
-    """A Unix socket in front of another one, which counts what comes back from there."""
-
-    def __init__(self, test, path, to):
-        self.returned = 0
-        self.path, self._to = path, to
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(path)
-        self._listening.listen()
-        self._open = [self._listening]
-        test.addCleanup(self._close)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _close(self):
-        for one in self._open:
-            one.close()
-
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            far = socket.socket(socket.AF_UNIX)
-            self._open += [near, far]
-            far.connect(self._to)
-            for source, sink, counts in ((near, far, False), (far, near, True)):
-                threading.Thread(target=self._copy, args=(source, sink, counts), daemon=True).start()
-
-    def _copy(self, source, sink, counts):
-        try:
-            while data := source.recv(RELAYED_BYTES):
-                self.returned += len(data) if counts else 0
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # either side left
 
 
 class FieldTraps(ShoalTestCase):

@@ -1,0 +1,47 @@
+"""A Unix socket in front of another one: what a user gets who forwards a node's socket."""
+
+import socket
+import threading
+import time
+
+RELAYED_BYTES = 1 << 16
+
+
+class Relay:
+    """Counts what comes back. With a delay, what is sent either way arrives so much later."""
+
+    def __init__(self, test, path, to, delay_s=0.0):
+        self.returned = 0
+        self.path, self._to, self._delay_s = path, to, delay_s
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(path)
+        self._listening.listen()
+        self._open = [self._listening]
+        test.addCleanup(self._close)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _close(self):
+        for one in self._open:
+            one.close()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self._listening.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            self._open += [near, far]
+            far.connect(self._to)
+            for source, sink, counts in ((near, far, False), (far, near, True)):
+                threading.Thread(target=self._copy, args=(source, sink, counts), daemon=True).start()
+
+    def _copy(self, source, sink, counts):
+        try:
+            while data := source.recv(RELAYED_BYTES):
+                self.returned += len(data) if counts else 0
+                time.sleep(self._delay_s)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # either side left
