@@ -57,7 +57,7 @@ class Leaving(ShoalTestCase):
 
     def test_a_second_signal_ends_it_at_once(self):
         """Nobody answers the leaving node: its coordinator is stopped."""
-        self.server.process.send(signal.SIGSTOP)
+        self.server.process.pause()
         self.nodes[0].send(signal.SIGTERM)
         wait_for(lambda: "shutting down" in self.nodes[0].errors(), "it has heard the first one")
         self.nodes[0].send(signal.SIGTERM)
@@ -67,7 +67,9 @@ class Leaving(ShoalTestCase):
 
 class Restart(ShoalTestCase):
     def plan(self):
-        with open(os.path.join(self.folder, "state", "mesh.json"), encoding="utf-8") as file:
+        path = os.path.join(self.folder, "state", "mesh.json")
+        wait_for(lambda: os.path.exists(path), "the plan is remembered, a moment after it serves")
+        with open(path, encoding="utf-8") as file:
             return json.load(file)
 
     def test_a_killed_coordinator_serves_again_with_what_it_remembers(self):
@@ -86,9 +88,8 @@ class Restart(ShoalTestCase):
         again = Server(self, self.start_shoal("serve", "-c", 1024, "--listen", "127.0.0.1:0"))
         print(f"serves again {time.monotonic() - began:.2f} s after the kill")
         self.assertEqual(again.ask("Say hello."), expected)
-        after = self.plan()
-        self.assertEqual(after["stages"], before["stages"])
-        self.assertGreater(after["epoch"], before["epoch"])
+        wait_for(lambda: self.plan()["epoch"] > before["epoch"], "the new plan is remembered")
+        self.assertEqual(self.plan()["stages"], before["stages"])
 
     def test_a_state_that_makes_no_sense_is_not_taken_up(self):
         state = os.path.join(self.folder, "state")

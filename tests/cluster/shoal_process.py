@@ -77,6 +77,18 @@ def wait_for(condition, what, deadline_s=DEADLINE_S):
         time.sleep(POLL_S)
 
 
+def is_paused(pid):
+    """Whether none of its threads runs."""
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as file:
+                if file.read().rpartition(")")[2].split()[0] != "T":
+                    return False
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # a thread ended in between
+    return True
+
+
 def is_running(pid):
     """Whether the process computes still; one that only waits to be reaped does not."""
     try:
@@ -254,6 +266,11 @@ class ShoalProcess:
 
     def send(self, number):
         self._popen.send_signal(number)
+
+    def pause(self):
+        """Stops it; returns when none of its threads runs, which a signal alone does not promise."""
+        self.send(signal.SIGSTOP)
+        wait_for(lambda: is_paused(self.pid), "every thread is stopped")
 
     def wait(self, deadline_s=DEADLINE_S):
         """The exit code."""
