@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace shoal {
 
@@ -131,6 +132,16 @@ std::vector<int32_t> Membership::Tick(int64_t now_ns) {
     CHECK(applied.ok(), applied.error().message);
   }
   return lost;
+}
+
+int64_t Membership::QuietUntilNs() const {
+  int64_t until_ns = std::numeric_limits<int64_t>::max();
+  for (const auto& [number, node] : nodes_) {
+    if (!node.watched) continue;
+    const bool present = node.state == MemberState::kPresent;
+    until_ns = std::min(until_ns, node.heard_ns + (present ? kSuspectNs : kLostNs));
+  }
+  return until_ns;
 }
 
 std::vector<int32_t> Membership::all() const {

@@ -65,6 +65,8 @@ class Membership {
   Status Apply(int32_t node, MemberEvent event, int64_t now_ns);
   // Time passes: who is in a plan and silent becomes suspect, then is lost. Returns those lost now.
   std::vector<int32_t> Tick(int64_t now_ns);
+  // Until when Tick would take nobody for suspect or lost, if nobody were heard meanwhile.
+  int64_t QuietUntilNs() const;
   // A heartbeat was answered at that time, which may be long ago. Ignored for whom nobody watches.
   void Heard(int32_t node, int64_t at_ns);
 

@@ -102,6 +102,19 @@ bool Mesh::Pause(int timeout_ms) {
   return !stop_;
 }
 
+// Until there may be something to do; what comes is not waited for with a timer, since each wake
+// takes a stage's processor away.
+bool Mesh::Rest() {
+  const bool may_take_in = asking_.valid() || !Outside().empty();
+  const int64_t quiet_ns = members_.QuietUntilNs() - clock_.NowNs();
+  const int64_t timeout_ns =
+      may_take_in ? kPollMs * kNsPerMs : std::clamp(quiet_ns, int64_t{0}, Membership::kLostNs) + 1;
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, std::chrono::nanoseconds(timeout_ns),
+                    [this] { return stop_ || broken_ || !changes_.empty(); });
+  return !stop_;
+}
+
 void Mesh::Announce(const Status& status) {
   const std::lock_guard lock(mutex_);
   ready_ = status.ok();
@@ -212,7 +225,7 @@ void Mesh::Serve() {
 // Until the pipeline is lost, had better be made anew, or is not wanted any more.
 Mesh::Ending Mesh::WatchOver() {
   do {
-    if (std::optional<PipelineLoss> lost = pipeline_->WaitLost(kPollMs)) {
+    if (std::optional<PipelineLoss> lost = pipeline_->Lost()) {
       return {lost->leaves ? PlanEvent::Kind::kDrain : PlanEvent::Kind::kFailed, *lost};
     }
     if (std::optional<PipelineLoss> silent = SilentNode()) {
@@ -225,7 +238,7 @@ Mesh::Ending Mesh::WatchOver() {
       return {PlanEvent::Kind::kDrain,
               {Unavailable("a node is back: the plan changes to take it in")}};
     }
-  } while (Pause(0));
+  } while (Rest());
   return {PlanEvent::Kind::kDrain, {Cancelled("the coordinator is shutting down")}};
 }
 

@@ -73,7 +73,7 @@ class Mesh {
   std::vector<NodeDescription> descriptions() const;
 
  private:
-  // How soon a request to stop, a change or a silence is noticed.
+  // How often answers of nodes outside the plan, and silence before a plan serves, are looked for.
   static constexpr int kPollMs = 100;
   // After a loss there is no time to wait for longer.
   static constexpr NodeLink::Patience kQuickAnswer{500, 1000};
@@ -127,6 +127,7 @@ class Mesh {
   void AfterFailure(const Error& error);
   void Announce(const Status& status);
   bool Pause(int timeout_ms);  // false: stopping
+  bool Rest();                 // while a plan serves; false: stopping
 
   const MeshOptions options_;
   Engine& engine_;
@@ -155,6 +156,7 @@ class Mesh {
   mutable std::mutex mutex_;  // guards everything below
   std::condition_variable changed_;
   bool stop_ = false;
+  bool broken_ = false;  // pipeline_ is lost
   bool ready_ = false;
   int failed_attempts_ = 0;  // since the last time it was ready
   std::optional<Error> last_error_;

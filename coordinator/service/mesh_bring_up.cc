@@ -203,7 +203,15 @@ Status Mesh::BringUp() {
   }
   std::vector<std::unique_ptr<NodeLink>> links;
   for (Asked& one : asked) links.push_back(std::move(one.link));
-  pipeline_ = std::make_shared<RemotePipeline>(std::move(links), order);
+  {
+    const std::lock_guard lock(mutex_);
+    broken_ = false;
+  }
+  pipeline_ = std::make_shared<RemotePipeline>(std::move(links), order, clock_, [this] {
+    const std::lock_guard lock(mutex_);
+    broken_ = true;
+    changed_.notify_all();
+  });
   std::optional<PipelineLoss> failed = CarryOut(order.epoch);
   if (!failed) return OkStatus();
   TakeDown(*failed, PlanEvent::Kind::kFailed);
@@ -270,7 +278,7 @@ std::optional<PipelineLoss> Mesh::Perform(PlanAction action, std::vector<PlanEve
   }
   if (failed) {
     // A node that is gone is the cause of whatever else broke.
-    return failed->node < 0 ? pipeline_->WaitLost(0).value_or(*failed) : failed;
+    return failed->node < 0 ? pipeline_->Lost().value_or(*failed) : failed;
   }
   for (const int32_t stage : stages) done.push_back({kind, stage});
   return std::nullopt;

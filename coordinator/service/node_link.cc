@@ -220,6 +220,7 @@ Status NodeLink::Watch(Epoch epoch, std::function<void(WatchEnd, Error)> on_end)
   on_end_ = std::move(on_end);
   const DeadlineGuard guard(kCallTimeoutMs, [this] { watch_context_.TryCancel(); });
   watch_ = stub_->Watch(&watch_context_);
+  EndIfRevoked();
   SendHeartbeat();
   v1::NodeEvent event;
   if (!watch_->Read(&event)) return Explain(watch_->Finish());
@@ -232,8 +233,11 @@ bool NodeLink::IsRevoked() const {
   return node_.trust.own != nullptr && node_.trust.own->IsRevoked(node_.trust.id);
 }
 
-void NodeLink::SendHeartbeat() {
+void NodeLink::EndIfRevoked() {
   if (IsRevoked()) watch_context_.TryCancel();
+}
+
+void NodeLink::SendHeartbeat() {
   v1::Heartbeat heartbeat;
   heartbeat.set_epoch(epoch_.value);
   const std::lock_guard lock(mutex_);

@@ -1,7 +1,8 @@
 // The coordinator's control connection to one node: describe, prepare, connect, and the watch that
 // tells at once when the node is gone.
 //
-// Thread rule: one thread at a time, except Cancel, SendHeartbeat and last_heard_ns (any thread).
+// Thread rule: one thread at a time, except Cancel, SendHeartbeat, EndIfRevoked and last_heard_ns
+// (any thread).
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -124,6 +125,8 @@ class NodeLink {
   // connection is closed, and before that at most once for each thing that the node may say.
   Status Watch(Epoch epoch, std::function<void(WatchEnd, Error)> on_end);
   void SendHeartbeat();
+  // Ends the watch of a node that was revoked since it began.
+  void EndIfRevoked();
   int64_t last_heard_ns() const { return last_heard_ns_; }
   // Makes blocked calls, and all later ones, fail soon.
   void Cancel();

@@ -167,22 +167,24 @@ Status RemotePipeline::Submit(Step step) {
   return sent;
 }
 
-std::optional<PipelineLoss> RemotePipeline::WaitLost(int timeout_ms) {
+std::optional<PipelineLoss> RemotePipeline::Lost() {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, milliseconds(timeout_ms), [this] { return lost_ || reported_; });
   if (!lost_ && !reported_) return std::nullopt;
   changed_.wait_for(lock, milliseconds(kEchoMs), [this] { return lost_.has_value(); });
   return lost_ ? lost_ : PipelineLoss{*reported_};
 }
 
 void RemotePipeline::Lose(PipelineLoss loss) {
-  const std::lock_guard lock(mutex_);
-  if (loss.node < 0) {
-    if (!reported_) reported_ = std::move(loss.error);
-  } else if (!lost_) {
-    lost_ = std::move(loss);
+  {
+    const std::lock_guard lock(mutex_);
+    if (loss.node < 0) {
+      if (!reported_) reported_ = std::move(loss.error);
+    } else if (!lost_) {
+      lost_ = std::move(loss);
+    }
+    changed_.notify_all();
   }
-  changed_.notify_all();
+  on_broken_();
 }
 
 void RemotePipeline::Cancel() {
@@ -211,6 +213,7 @@ void RemotePipeline::ResultThreadMain(PipelineListener& listener) {
       Lose({result.error()});
       return;
     }
+    last_result_ns_ = clock_.NowNs();
     listener.OnResult(std::move(*result));
   }
 }
@@ -219,8 +222,10 @@ void RemotePipeline::HeartbeatThreadMain() {
   std::unique_lock lock(mutex_);
   while (!cancelled_) {
     lock.unlock();
+    const bool heard = clock_.NowNs() < last_result_ns_ + kHeartbeatMs * kNsPerMs;
     for (size_t stage = 0; stage < order_.plan.stages.size(); ++stage) {
-      node_of(stage).SendHeartbeat();
+      node_of(stage).EndIfRevoked();
+      if (!heard) node_of(stage).SendHeartbeat();
     }
     lock.lock();
     changed_.wait_for(lock, milliseconds(kHeartbeatMs), [this] { return cancelled_; });

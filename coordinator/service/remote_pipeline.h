@@ -4,8 +4,12 @@
 // Thread rule: belongs to the thread that supervises it, but Submit, which is the engine's.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -13,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "coordinator/pipeline.h"
 #include "coordinator/service/node_link.h"
@@ -41,8 +46,11 @@ struct PipelineLoss {
 
 class RemotePipeline final : public Pipeline {
  public:
-  RemotePipeline(std::vector<std::unique_ptr<NodeLink>> nodes, const PipelineOrder& order)
-      : order_(order), nodes_(std::move(nodes)) {}
+  // `clock` outlives this. `on_broken` is called on any thread, and perhaps more than once, when
+  // Lost has something to say.
+  RemotePipeline(std::vector<std::unique_ptr<NodeLink>> nodes, const PipelineOrder& order,
+                 const Clock& clock, std::function<void()> on_broken)
+      : order_(order), clock_(clock), on_broken_(std::move(on_broken)), nodes_(std::move(nodes)) {}
   ~RemotePipeline() override;
 
   // The way to a pipeline that works, in this order, each called once. They block, and return what
@@ -64,13 +72,15 @@ class RemotePipeline final : public Pipeline {
   void Cancel();
 
   std::string label(int32_t node) const { return nodes_[static_cast<size_t>(node)]->label(); }
-  // When the node last answered a heartbeat. REQUIRES that it has a stage, and Watch.
+  // When the node was last there for certain: every stage has had a part in a result, so that
+  // heartbeats are needed only while none come. REQUIRES that it has a stage, and Watch.
   int64_t heard_ns(int32_t node) const {
-    return nodes_[static_cast<size_t>(node)]->last_heard_ns();
+    return std::max(nodes_[static_cast<size_t>(node)]->last_heard_ns(), last_result_ns_.load());
   }
 
-  // Blocks until the pipeline is lost, or for `timeout_ms`; nothing if it still works.
-  std::optional<PipelineLoss> WaitLost(int timeout_ms);
+  // Why the pipeline works no more; nothing if it does. Where it is not clear yet which node is the
+  // cause, blocks for a moment until it is.
+  std::optional<PipelineLoss> Lost();
 
  private:
   NodeLink& node_of(size_t stage);
@@ -83,6 +93,9 @@ class RemotePipeline final : public Pipeline {
   void HeartbeatThreadMain();
 
   const PipelineOrder order_;
+  const Clock& clock_;
+  const std::function<void()> on_broken_;
+  std::atomic<int64_t> last_result_ns_{std::numeric_limits<int64_t>::min()};
   std::vector<std::unique_ptr<NodeLink>> nodes_;
   std::unique_ptr<LinkClient> steps_;
   std::unique_ptr<LinkClient> results_;

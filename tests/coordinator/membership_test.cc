@@ -118,6 +118,20 @@ TEST(Membership, SilenceInAPlanIsSuspectThenLost) {
   EXPECT_THAT(m.members.Tick(kLast + 1), IsEmpty()) << "lost twice";
 }
 
+TEST(Membership, UntilWhenNobodyCanFallSilent) {
+  Members m(3);
+  for (int32_t node = 0; node < 3; ++node) m.Tell(node, MemberEvent::kAnswered);
+  m.Tell(0, MemberEvent::kWatched);
+  m.Tell(1, MemberEvent::kWatched);  // and the third is in no plan
+  m.members.Heard(0, 2 * kSecond);
+  EXPECT_EQ(m.members.QuietUntilNs(), Membership::kSuspectNs);
+  m.members.Tick(Membership::kSuspectNs + 1);
+  EXPECT_EQ(m.members.state(1), MemberState::kSuspect);
+  EXPECT_EQ(m.members.QuietUntilNs(), Membership::kLostNs);
+  EXPECT_THAT(m.members.Tick(Membership::kLostNs + 1), ElementsAre(1));
+  EXPECT_EQ(m.members.QuietUntilNs(), 2 * kSecond + Membership::kSuspectNs);
+}
+
 TEST(Membership, ALateHeartbeatIsForgiven) {
   Members m(1);
   m.Tell(0, MemberEvent::kAnswered);
@@ -189,9 +203,10 @@ void RunEvents(uint64_t seed, int64_t events) {
     } else if (what == 2) {
       members.Heard(node, now);
     } else if (what == 3) {
-      for (const int32_t lost : members.Tick(now)) {
-        RC_ASSERT(members.state(lost) == MemberState::kAbsent);
-      }
+      const int64_t quiet_until = members.QuietUntilNs();
+      const std::vector<int32_t> lost = members.Tick(now);
+      RC_ASSERT(now > quiet_until || lost.empty());
+      for (const int32_t one : lost) RC_ASSERT(members.state(one) == MemberState::kAbsent);
     } else {
       const MemberEvent event = kAllEvents[draw(std::size(kAllEvents))];
       if (!members.Apply(node, event, now).ok()) {

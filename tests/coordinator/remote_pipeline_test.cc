@@ -1,0 +1,175 @@
+// Proves how a pipeline knows that its nodes are there, with a node that does what the test says.
+#include "coordinator/service/remote_pipeline.h"
+
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "base/clock.h"
+#include "net/channel.h"
+#include "proto/control.grpc.pb.h"
+#include "proto/pipeline.grpc.pb.h"
+#include "tests/support/temp_dir.h"
+
+namespace shoal {
+namespace {
+
+constexpr int kPatienceMs = 20'000;  // for what must come
+
+// A number that only grows, and whoever waits for it.
+class Count {
+ public:
+  void Add() {
+    const std::lock_guard lock(mutex_);
+    ++value_;
+    changed_.notify_all();
+  }
+  int value() {
+    const std::lock_guard lock(mutex_);
+    return value_;
+  }
+  bool WaitFor(int at_least, int timeout_ms = kPatienceMs) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                             [&] { return value_ >= at_least; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int value_ = 0;
+};
+
+// A node of one stage: answers heartbeats, and sends results when it is told to.
+class StandIn final : public v1::NodeControl::Service, public v1::Pipeline::Service {
+ public:
+  explicit StandIn(const Address& address) {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    ConfigureServer(builder, address, nullptr, &port);
+    builder.RegisterService(static_cast<v1::NodeControl::Service*>(this));
+    builder.RegisterService(static_cast<v1::Pipeline::Service*>(this));
+    server_ = builder.BuildAndStart();
+  }
+
+  void Stop() { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  void SendResult() {
+    const std::lock_guard lock(mutex_);
+    v1::LinkMessage message;
+    message.mutable_result()->set_epoch(kEpoch.value);
+    message.mutable_result()->set_last(true);
+    EXPECT_TRUE(results_ != nullptr && results_->Write(message));
+  }
+
+  static constexpr Epoch kEpoch{7};
+  Count heartbeats;
+
+ private:
+  grpc::Status Watch(grpc::ServerContext*,
+                     grpc::ServerReaderWriter<v1::NodeEvent, v1::Heartbeat>* stream) override {
+    v1::Heartbeat heartbeat;
+    while (stream->Read(&heartbeat)) {
+      heartbeats.Add();
+      v1::NodeEvent event;
+      event.set_heartbeat(heartbeat.sequence());
+      stream->Write(event);
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Link(grpc::ServerContext*,
+                    grpc::ServerReaderWriter<v1::LinkMessage, v1::LinkMessage>* stream) override {
+    v1::LinkMessage hello;
+    stream->Read(&hello);
+    v1::LinkMessage ready;
+    ready.mutable_ready();
+    if (hello.hello().role() == v1::LINK_ROLE_RESULTS) {
+      const std::lock_guard lock(mutex_);
+      results_ = stream;
+    }
+    stream->Write(ready);
+    v1::LinkMessage more;
+    while (stream->Read(&more)) {
+    }
+    const std::lock_guard lock(mutex_);
+    if (results_ == stream) results_ = nullptr;
+    return grpc::Status::OK;
+  }
+
+  std::unique_ptr<grpc::Server> server_;
+  std::mutex mutex_;  // guards results_
+  grpc::ServerReaderWriter<v1::LinkMessage, v1::LinkMessage>* results_ = nullptr;
+};
+
+class Results final : public PipelineListener {
+ public:
+  void OnResult(StepResult) override { count.Add(); }
+  void OnLost(Epoch, Error) override {}
+  Count count;
+};
+
+class RemotePipelineTest : public ::testing::Test {
+ protected:
+  RemotePipelineTest() {
+    address_.unix_path = dir_.path() + "/n.sock";
+    node_ = std::make_unique<StandIn>(address_);
+    std::vector<std::unique_ptr<NodeLink>> links;
+    links.push_back(std::make_unique<NodeLink>(MeshNode{"desk", address_, {}}, clock_));
+    PipelineOrder order;
+    order.epoch = StandIn::kEpoch;
+    order.plan.stages.resize(1);
+    order.codecs.resize(1);
+    pipeline_ = std::make_unique<RemotePipeline>(std::move(links), order, clock_,
+                                                 [this] { broken_.Add(); });
+    EXPECT_FALSE(pipeline_->Watch());
+    EXPECT_FALSE(pipeline_->Link());
+    pipeline_->Start(results_);
+  }
+  ~RemotePipelineTest() override {
+    pipeline_.reset();
+    node_->Stop();
+  }
+
+  TempDir dir_;
+  Address address_;
+  FakeClock clock_;
+  Count broken_;
+  Results results_;
+  std::unique_ptr<StandIn> node_;
+  std::unique_ptr<RemotePipeline> pipeline_;
+};
+
+TEST_F(RemotePipelineTest, HeartbeatsSayThatANodeIsThere) {
+  clock_.AdvanceNs(10 * kNsPerS);
+  for (int i = 0; i < 20 && pipeline_->heard_ns(0) < clock_.NowNs(); ++i) {
+    EXPECT_TRUE(node_->heartbeats.WaitFor(node_->heartbeats.value() + 1));
+  }
+  EXPECT_EQ(pipeline_->heard_ns(0), clock_.NowNs());
+}
+
+TEST_F(RemotePipelineTest, AResultSaysSoTooAndSparesHeartbeats) {
+  clock_.AdvanceNs(10 * kNsPerS);
+  node_->SendResult();
+  ASSERT_TRUE(results_.count.WaitFor(1));
+  EXPECT_EQ(pipeline_->heard_ns(0), clock_.NowNs());
+
+  const int sent = node_->heartbeats.value();  // and one may be on its way
+  EXPECT_FALSE(node_->heartbeats.WaitFor(sent + 2, 4 * kHeartbeatMs));
+  clock_.AdvanceNs(kHeartbeatMs * kNsPerMs);
+  EXPECT_TRUE(node_->heartbeats.WaitFor(sent + 2));
+}
+
+TEST_F(RemotePipelineTest, ALossIsToldAtOnce) {
+  EXPECT_FALSE(pipeline_->Lost());
+  EXPECT_EQ(broken_.value(), 0);
+  node_->Stop();
+  ASSERT_TRUE(broken_.WaitFor(1));
+  EXPECT_TRUE(pipeline_->Lost());
+}
+
+}  // namespace
+}  // namespace shoal
