@@ -108,6 +108,10 @@ grpc::Status ToGrpcStatus(const Error& error) {
   return {grpc::INTERNAL, error.message};
 }
 
+grpc::Status AsGrpc(const Status& status) {
+  return status.ok() ? grpc::Status::OK : ToGrpcStatus(status.error());
+}
+
 Error FromGrpcStatus(const grpc::Status& status, const std::string& peer) {
   ErrorCode code = ErrorCode::kInternal;
   switch (status.error_code()) {

@@ -74,12 +74,14 @@ void LinkClient::Cancel() {
 }
 
 Status LinkClient::Send(const Step& step) {
+  if (stream_ == nullptr) return Ended();
   StepToMessage(step, *out_.mutable_step(), target_.codec);
   if (lane_) return Explain(lane_->Send(out_));
   return stream_->Write(out_) ? OkStatus() : Status(Broken());
 }
 
 Result<StepResult> LinkClient::Receive() {
+  if (stream_ == nullptr) return Ended();
   if (lane_) {
     RETURN_IF_ERROR(Explain(lane_->Receive(in_)));
   } else if (!stream_->Read(&in_)) {
@@ -91,6 +93,8 @@ Result<StepResult> LinkClient::Receive() {
   if (!result.ok()) return result.error().WithContext(target_.name);
   return result;
 }
+
+Error LinkClient::Ended() const { return Unavailable(target_.name + ": the link has ended"); }
 
 // Why a lane was closed is what the stream ends with.
 Status LinkClient::Explain(const Status& of_lane) {

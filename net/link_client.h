@@ -1,7 +1,7 @@
 // The dialling end of a link between stages, or of the coordinator's links to the first and the
 // last stage: connect, shake hands, then send steps or receive results.
 //
-// Thread rule: one thread sends, one receives; Cancel and last_error from any.
+// Thread rule: one thread sends, one receives; Cancel from any.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -35,12 +35,12 @@ struct LinkTarget {
 
 class LinkClient {
  public:
-  // Blocks for at most kCallTimeoutMs. Errors name the target: not reachable, or what differs.
+  // Blocks for at most 2 * kCallTimeoutMs. Errors name the target: not reachable, or what differs.
   static Result<std::unique_ptr<LinkClient>> Dial(const LinkTarget& target, v1::LinkRole role);
   ~LinkClient();
 
-  // Blocks only while the peer's window is full. After an error the link is of no more use; whether
-  // the step ran is unknown.
+  // Blocks only while the peer's window is full. After an error the link is of no more use, and
+  // every later call fails; whether the step ran is unknown.
   Status Send(const Step& step);
   // Blocks until a result comes or the link ends (an error).
   Result<StepResult> Receive();
@@ -52,12 +52,14 @@ class LinkClient {
   Status Shake(v1::LinkRole role);
   Status TakeLane(const std::string& name);
   Status Explain(const Status& of_lane);
-  Error Broken();  // why the stream ended
+  Error Ended() const;
+  Error Broken();  // ends the stream, which says why it broke
 
   LinkTarget target_;
   std::shared_ptr<grpc::Channel> channel_;  // shared with gRPC's stub
   grpc::ClientContext context_;
   std::unique_ptr<v1::Pipeline::Stub> stub_;
+  // Null once it has ended.
   std::unique_ptr<grpc::ClientReaderWriter<v1::LinkMessage, v1::LinkMessage>> stream_;
   std::optional<LocalLane> lane_;  // that messages take instead of the stream
   v1::LinkMessage out_;            // reused, so that sending allocates little

@@ -227,6 +227,7 @@ void PieceFetcher::State::CheckPiece(Unchecked next) {
   } else {
     schedule->OnDamaged(next.source, digest);
     Fail(next.source, stored.error());
+    if (schedule->stuck()) End(Stuck());  // also if that source had failed before
   }
   changed.notify_all();
 }

@@ -77,7 +77,7 @@ Status ShardHost::Load(const ShardRequest& request, std::span<const ShardRequest
     }
   }
   current_.stage->CloseAll();
-  if (!spares.empty()) HoldSpares(spares, opened ? nullptr : open_stored);
+  if (!spares.empty()) HoldSpares(spares, opened ? nullptr : open_stored, progress);
   return OkStatus();
 }
 
@@ -86,7 +86,8 @@ bool ShardHost::Holds(const ShardRequest& request) const {
   return is_it(current_) || std::any_of(spares_.begin(), spares_.end(), is_it);
 }
 
-void ShardHost::HoldSpares(std::span<const ShardRequest> wanted, const OpenStored& open_stored) {
+void ShardHost::HoldSpares(std::span<const ShardRequest> wanted, const OpenStored& open_stored,
+                           const LoadProgress* progress) {
   std::erase_if(spares_, [&](const Held& held) {
     return std::none_of(wanted.begin(), wanted.end(),
                         [&](const ShardRequest& request) { return IsSame(held.request, request); });
@@ -94,6 +95,7 @@ void ShardHost::HoldSpares(std::span<const ShardRequest> wanted, const OpenStore
   bool reopen = is_stored_ && open_stored != nullptr;  // what it was opened for were other layers
   for (const ShardRequest& request : wanted) {
     if (Holds(request)) continue;
+    if (progress != nullptr && progress->cancelled) return;
     Status held = OkStatus();
     if (std::exchange(reopen, false)) held = OpenFromStore(open_stored);
     if (held.ok()) held = HoldSpare(request);

@@ -67,7 +67,8 @@ class ShardHost {
   Status OpenFile(const ShardRequest& request);
   Status OpenFromStore(const OpenStored& open_stored);
   bool Holds(const ShardRequest& request) const;
-  void HoldSpares(std::span<const ShardRequest> wanted, const OpenStored& open_stored);
+  void HoldSpares(std::span<const ShardRequest> wanted, const OpenStored& open_stored,
+                  const LoadProgress* progress);
   Status HoldSpare(const ShardRequest& request);
   Result<Held> LoadStage(const ShardRequest& request, LoadProgress* progress);
 

@@ -96,7 +96,6 @@ void SayCertificate(const TlsFiles& files) {
 
 // Without a model: what was served last, over the same nodes.
 Status Recall(SessionOptions& session) {
-  if (!session.model.empty() && session.nodes.empty()) return OkStatus();  // nothing to remember
   ASSIGN_OR_RETURN(session.state_folder, StateFolder(session.state));
   if (!session.model.empty()) return OkStatus();
   const Result<MeshState> last = ReadMeshState(session.state_folder);
@@ -239,6 +238,7 @@ Status ServeClients(ServeOptions& options) {
   }
   if (arrivals != nullptr) arrivals->SetSession(session.get());
   WaitForTermination(-1);
+  const SignalListener impatient([](int number) { std::_Exit(128 + number); });
   if (arrivals != nullptr) arrivals->SetSession(nullptr);
   server.reset();
   return OkStatus();

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -19,6 +20,7 @@ namespace shoal {
 
 namespace {
 
+constexpr int kEndMs = 3000;  // from a signal to the end of a node, after which it is killed
 constexpr int kRestartPauseMs = 200;
 constexpr int kRestartPauseMostMs = 5000;
 constexpr int64_t kStableMs = 10'000;  // a node that ran this long may be restarted at once again
@@ -154,6 +156,7 @@ void LocalNodes::KeeperThreadMain(size_t index) {
     {
       const std::lock_guard lock(mutex_);
       children_[index] = {};
+      ended_.notify_all();
       if (stop_) return;
     }
     const std::string how = WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
@@ -179,6 +182,17 @@ LocalNodes::~LocalNodes() {
     stop_ = true;
     for (const Child& child : children_) {
       if (child.pid > 0) ::kill(child.pid, SIGTERM);
+    }
+  }
+  {
+    // A node that stands still hears nothing.
+    std::unique_lock lock(mutex_);
+    ended_.wait_for(lock, std::chrono::milliseconds(kEndMs), [this] {
+      return std::all_of(children_.begin(), children_.end(),
+                         [](const Child& child) { return child.pid <= 0; });
+    });
+    for (const Child& child : children_) {
+      if (child.pid > 0) ::kill(child.pid, SIGKILL);
     }
   }
   for (std::thread& keeper : keepers_) keeper.join();

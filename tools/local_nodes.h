@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -58,6 +59,7 @@ class LocalNodes {
   mutable std::mutex mutex_;  // guards the next two
   std::vector<Child> children_;
   bool stop_ = false;
+  std::condition_variable ended_;  // a child has
   std::vector<std::thread> keepers_;
 };
 

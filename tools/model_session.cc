@@ -26,7 +26,7 @@ namespace shoal {
 
 namespace {
 
-constexpr int kReadyTimeoutMs = 10 * 60 * 1000;
+constexpr int kReadyTimeoutMs = 10 * 60 * 1000;  // without progress
 constexpr int kProgressMs = 100;
 constexpr int kMostLayers = 4096;
 constexpr int32_t kChunkInProcess = 256;
@@ -286,7 +286,7 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
   mesh.kv_type = options_.kv_type;
   ASSIGN_OR_RETURN(mesh.planner.wire, Wire());
   mesh.spares = options_.spares;
-  if (!options_.nodes.empty()) mesh.state_folder = options_.state_folder;
+  if (options_.local_nodes == 0) mesh.state_folder = options_.state_folder;
   mesh_ = std::make_unique<Mesh>(std::move(mesh), *engine_, clock_);
   std::future<Status> ready =
       std::async(std::launch::async, [this] { return mesh_->WaitReady(kReadyTimeoutMs); });

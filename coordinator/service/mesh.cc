@@ -43,6 +43,7 @@ Mesh::~Mesh() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
+    if (coming_up_ != nullptr) coming_up_->Cancel();
   }
   changed_.notify_all();
   supervisor_.join();
@@ -54,11 +55,17 @@ Status Mesh::WaitReady(int timeout_ms) {
     return ready_ || failed_attempts_ >= kMostFirstAttempts ||
            (last_error_ && !MayPass(*last_error_));
   };
-  changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), settled);
-  if (ready_) return OkStatus();
-  if (last_error_) return *last_error_;
-  return DeadlineExceeded(
-      fmt::format("the nodes are not ready after {} ms: {}", timeout_ms, engine_.status().detail));
+  std::string doing;
+  while (!changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), settled)) {
+    lock.unlock();  // the engine calls the mesh with its own lock held
+    const std::string now = engine_.status().detail;
+    lock.lock();
+    if (std::exchange(doing, now) != now) continue;
+    if (last_error_) break;
+    return DeadlineExceeded(
+        fmt::format("the nodes are not ready, and for {} ms nothing got on: {}", timeout_ms, now));
+  }
+  return ready_ ? OkStatus() : Status(*last_error_);
 }
 
 Status Mesh::AddNode(const MeshNode& node) {

@@ -56,7 +56,8 @@ class Mesh {
   ~Mesh();
 
   // Blocks until the engine is ready. Errors: what stands in the way, at once if waiting cannot
-  // help (a file that is not a model, a plan that does not fit), else after `timeout_ms`.
+  // help (a file that is not a model, a plan that does not fit), else when nothing has got on for
+  // `timeout_ms`, or twice that.
   Status WaitReady(int timeout_ms);
 
   // The node is asked from now on, and taken in when that is worth it. One of that name at another
@@ -156,7 +157,8 @@ class Mesh {
   mutable std::mutex mutex_;  // guards everything below
   std::condition_variable changed_;
   bool stop_ = false;
-  bool broken_ = false;  // pipeline_ is lost
+  bool broken_ = false;                        // pipeline_ is lost
+  std::shared_ptr<RemotePipeline> coming_up_;  // pipeline_, until it serves or has failed
   bool ready_ = false;
   int failed_attempts_ = 0;  // since the last time it was ready
   std::optional<Error> last_error_;

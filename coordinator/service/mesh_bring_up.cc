@@ -15,7 +15,8 @@ namespace shoal {
 namespace {
 
 // Epochs follow the wall clock, so that a coordinator that starts again, or takes nodes back from
-// another one, is ahead of what they have seen.
+// another one, is ahead of what they have seen; should the clock have gone back, they say what that
+// is.
 uint64_t ClockEpoch() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
@@ -190,8 +191,9 @@ Status Mesh::BringUp() {
   Publish(order.plan, asked);
   std::vector<Placement> stages = PlacementsOf(order.plan);
   for (Placement& stage : stages) stage.device = serving_[static_cast<size_t>(stage.device)];
-  ASSIGN_OR_RETURN(order.epoch,
-                   lifecycle_.Propose(std::move(stages), std::max(least_epoch_, ClockEpoch())));
+  uint64_t epoch = std::max(least_epoch_, ClockEpoch());
+  for (const Asked& one : asked) epoch = std::max(epoch, one.description->highest_epoch + 1);
+  ASSIGN_OR_RETURN(order.epoch, lifecycle_.Propose(std::move(stages), epoch));
   order.model_path = options_.model_path;
   order.model_identity = options_.model_identity;
   order.kv_tokens = options_.kv_tokens;
@@ -203,16 +205,22 @@ Status Mesh::BringUp() {
   }
   std::vector<std::unique_ptr<NodeLink>> links;
   for (Asked& one : asked) links.push_back(std::move(one.link));
-  {
-    const std::lock_guard lock(mutex_);
-    broken_ = false;
-  }
   pipeline_ = std::make_shared<RemotePipeline>(std::move(links), order, clock_, [this] {
     const std::lock_guard lock(mutex_);
     broken_ = true;
     changed_.notify_all();
   });
+  {
+    const std::lock_guard lock(mutex_);
+    broken_ = false;
+    if (stop_) return Cancelled("the coordinator is shutting down");
+    coming_up_ = pipeline_;
+  }
   std::optional<PipelineLoss> failed = CarryOut(order.epoch);
+  {
+    const std::lock_guard lock(mutex_);
+    coming_up_ = nullptr;
+  }
   if (!failed) return OkStatus();
   TakeDown(*failed, PlanEvent::Kind::kFailed);
   return failed->error;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "base/atomic_file.h"
 #include "base/log.h"
@@ -22,6 +23,7 @@ namespace {
 
 constexpr int kMaxServerThreads = 512;  // one for each node that is here
 constexpr int kCloseMs = 200;
+constexpr int64_t kRenewEveryS = 3600;  // if it is due by then
 constexpr int64_t kMaxAddressBytes = 512;
 
 constexpr CallRule kRules[] = {
@@ -94,14 +96,21 @@ MeshServer::~MeshServer() {
 
 void MeshServer::RosterThreadMain() {
   int64_t seen = 0;
+  int64_t warned = 0;  // a version that could not be read
+  int64_t renew_next_s = UnixNowS() + kRenewEveryS;
   std::unique_lock lock(mutex_);
   while (!changed_.wait_for(lock, std::chrono::milliseconds(kRosterPollMs),
                             [this] { return stop_; })) {
+    if (const int64_t now_s = UnixNowS(); now_s >= renew_next_s) {
+      renew_next_s = now_s + kRenewEveryS;
+      const Status renewed = authority_.RenewOwn(now_s);
+      if (!renewed.ok()) spdlog::warn("the certificate: {}", renewed.error().message);
+    }
     const int64_t version = authority_.roster().Version();
     if (version == seen) continue;
     const Result<bool> changed = authority_.RefreshRevoked();
     if (!changed.ok()) {
-      spdlog::warn("{}", changed.error().message);
+      if (std::exchange(warned, version) != version) spdlog::warn("{}", changed.error().message);
       continue;
     }
     seen = version;

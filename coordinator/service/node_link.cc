@@ -15,10 +15,11 @@ namespace shoal {
 
 namespace {
 
-// Loading is bounded by the disk, so it gets long; a dead node is noticed by keep-alive well
-// before.
-constexpr int kPrepareTimeoutMs = 30 * 60 * 1000;
-constexpr int kProfileTimeoutMs = 5 * 60 * 1000;  // seconds, but of a slow or busy device
+// Weights that come over a slow link take hours; a dead node is noticed by keep-alive well before,
+// and a node whose sources bring nothing says so.
+constexpr int kPrepareTimeoutMs = 24 * 60 * 60 * 1000;
+constexpr uint64_t kMostEpoch = uint64_t{1} << 62;  // microseconds since 1970 have far to go
+constexpr int kProfileTimeoutMs = 5 * 60 * 1000;    // seconds, but of a slow or busy device
 
 }  // namespace
 
@@ -95,6 +96,11 @@ Result<NodeDescription> NodeLink::Describe(Patience patience) {
   description.weight_bytes_per_s = reply.weight_bytes_per_s();
   description.host_id = reply.host_id();
   description.instance = reply.instance();
+  if (reply.highest_epoch() > kMostEpoch) {
+    return InvalidArgument(fmt::format("{}: it has seen epoch {}, the limit is {}", label(),
+                                       reply.highest_epoch(), kMostEpoch));
+  }
+  description.highest_epoch = reply.highest_epoch();
   return description;
 }
 

@@ -49,6 +49,7 @@ struct NodeDescription {
   double weight_bytes_per_s = 0;
   std::string host_id;
   uint64_t instance = 0;
+  uint64_t highest_epoch = 0;  // that it has seen: it refuses this one and those below
 };
 
 // A stage that a node may have to take over.

@@ -9,15 +9,12 @@
 #include "base/log.h"
 #include "net/channel.h"
 #include "net/deadline_guard.h"
+#include "net/first_message.h"
 #include "net/identity/x509.h"
 
 namespace shoal {
 
 namespace {
-
-grpc::Status AsGrpc(const Status& status) {
-  return status.ok() ? grpc::Status::OK : ToGrpcStatus(status.error());
-}
 
 // Where a node listens, as others can dial it.
 Result<Address> ReachableAddress(const std::string& listen, const std::string& id,
@@ -80,13 +77,16 @@ Result<v1::JoinReply> PairingService::Admit(const v1::JoinRequest& request,
   RETURN_IF_ERROR(limiter_.MayTry(source, now_s));
   Member member;
   v1::JoinReply reply;
+  bool refused = false;  // the code; other failures are not the caller's doing
   const Status admitted = authority_.roster().Change([&](Roster& roster) -> Status {
-    RETURN_IF_ERROR(roster.desk.Redeem(
+    const Status redeemed = roster.desk.Redeem(
         [&](const PairingSecret& secret) {
           return SameProof(proof,
                            PairingProof(secret, request.public_key(), authority_.fingerprint()));
         },
-        now_s));
+        now_s);
+    refused = !redeemed.ok();
+    RETURN_IF_ERROR(redeemed);
     member.id = MakeMemberId();
     member.name = roster.FreeName(request.name());
     member.joined_unix_s = now_s;
@@ -94,10 +94,8 @@ Result<v1::JoinReply> PairingService::Admit(const v1::JoinRequest& request,
                      authority_.IssueTo(member.id, request.public_key(), now_s));
     return roster.Add(member);
   });
-  if (!admitted.ok()) {
-    limiter_.Failed(source, now_s);
-    return admitted.error();
-  }
+  if (refused) limiter_.Failed(source, now_s);
+  if (!admitted.ok()) return admitted.error();
   spdlog::info("node {} joined from {}", member.name, source);
   reply.set_name(member.name);
   return reply;
@@ -130,8 +128,9 @@ bool PairingService::AnswersPing(Attendee& attendee, std::unique_lock<std::mutex
   v1::CoordinatorWord word = RevokedWord();
   word.set_ping(ping);
   if (!attendee.Send(word)) return false;
-  return changed_.wait_for(lock, std::chrono::milliseconds(kPongMs),
-                           [&] { return attendee.last_pong >= ping || stopped_; });
+  changed_.wait_for(lock, std::chrono::milliseconds(kPongMs),
+                    [&] { return attendee.last_pong >= ping || stopped_; });
+  return attendee.last_pong >= ping;
 }
 
 Status PairingService::Enter(const std::shared_ptr<Attendee>& attendee) {
@@ -165,11 +164,8 @@ grpc::Status PairingService::Attend(grpc::ServerContext* context, AttendStream* 
   const std::optional<PeerIdentity> peer = PeerOf(*context->auth_context());
   if (!peer) return {grpc::UNAUTHENTICATED, "no certificate was shown"};
   v1::NodeWord word;
-  {
-    const DeadlineGuard guard(kCallTimeoutMs, [&] { context->TryCancel(); });
-    if (!stream->Read(&word) || !word.has_arrival()) {
-      return {grpc::INVALID_ARGUMENT, "a node says first where it is"};
-    }
+  if (!ReadInTime(*context, *stream, word) || !word.has_arrival()) {
+    return {grpc::INVALID_ARGUMENT, "a node says first where it is"};
   }
   const auto attendee = std::make_shared<Attendee>();
   attendee->id = peer->id;
@@ -185,10 +181,12 @@ grpc::Status PairingService::Attend(grpc::ServerContext* context, AttendStream* 
     return AsGrpc(entered);
   }
   Member member;
+  bool refused = false;  // for good; trouble with a file passes
   const Status moved = authority_.roster().Change([&](Roster& roster) -> Status {
-    RETURN_IF_ERROR(roster.Move(peer->id, *address));
-    member = *roster.Find(peer->id);
-    return OkStatus();
+    const Status known = roster.Move(peer->id, *address);
+    refused = !known.ok();
+    if (known.ok()) member = *roster.Find(peer->id);
+    return known;
   });
   if (moved.ok()) {
     on_arrival_(member);
@@ -199,7 +197,8 @@ grpc::Status PairingService::Attend(grpc::ServerContext* context, AttendStream* 
     }
   }
   Leave(*attendee);
-  if (!moved.ok()) return ToGrpcStatus(moved.error());
+  if (refused) return ToGrpcStatus(moved.error());
+  if (!moved.ok()) return {grpc::UNAVAILABLE, moved.error().message};
   if (authority_.credentials()->IsRevoked(peer->id)) {
     return {grpc::PERMISSION_DENIED, "this node was revoked"};
   }

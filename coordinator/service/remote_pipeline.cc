@@ -83,27 +83,31 @@ ShardOrder RemotePipeline::ShardOf(size_t stage) const {
 std::optional<PipelineLoss> RemotePipeline::Prepare(
     const std::function<void(const std::string&)>& progress) {
   const size_t stages = order_.plan.stages.size();
-  std::mutex progress_mutex;  // guards shown
+  std::mutex mutex;  // guards the two below
   std::vector<ShardProgress> shown(stages);
-  std::vector<std::future<Status>> loading;
-  for (size_t stage = 0; stage < stages; ++stage) {
-    loading.push_back(std::async(std::launch::async, [&, stage] {
-      return node_of(stage).Prepare(ShardOf(stage), [&](const ShardProgress& now) {
-        const std::lock_guard lock(progress_mutex);
-        shown[stage] = now;
-        std::string line = "loading:";
-        for (size_t i = 0; i < stages; ++i) {
-          line += fmt::format(" {} {}", node_of(i).node().name, Describe(shown[i]));
-        }
-        progress(line);
-      });
-    }));
-  }
   std::optional<PipelineLoss> first;
+  const auto show = [&](size_t stage, const ShardProgress& now) {
+    const std::lock_guard lock(mutex);
+    shown[stage] = now;
+    std::string line = "loading:";
+    for (size_t i = 0; i < stages; ++i) {
+      line += fmt::format(" {} {}", node_of(i).node().name, Describe(shown[i]));
+    }
+    progress(line);
+  };
+  const auto prepare = [&](size_t stage) {
+    const Status prepared =
+        node_of(stage).Prepare(ShardOf(stage), [&, stage](const auto& now) { show(stage, now); });
+    const std::lock_guard lock(mutex);
+    if (prepared.ok() || first) return;
+    first = PipelineLoss{prepared.error(), device_of(stage)};
+    for (const std::unique_ptr<NodeLink>& node : nodes_) node->Cancel();  // they load for nothing
+  };
+  std::vector<std::future<void>> preparing;
   for (size_t stage = 0; stage < stages; ++stage) {
-    const Status status = loading[stage].get();
-    if (!status.ok() && !first) first = PipelineLoss{status.error(), device_of(stage)};
+    preparing.push_back(std::async(std::launch::async, prepare, stage));
   }
+  for (const std::future<void>& one : preparing) one.wait();
   return first;
 }
 
@@ -126,7 +130,7 @@ std::optional<PipelineLoss> RemotePipeline::Link() {
   Result<std::unique_ptr<LinkClient>> results =
       LinkClient::Dial(TargetOf(last), v1::LINK_ROLE_RESULTS);
   if (!results.ok()) return PipelineLoss{results.error(), device_of(last)};
-  results_ = std::move(*results);
+  Keep(std::move(*results), results_);
   for (size_t stage = last; stage > 0; --stage) {
     // Where one cannot reach the other, it is not clear who is the cause.
     const Status linked = node_of(stage - 1).ConnectTo(PeerTargetOf(stage));
@@ -134,8 +138,15 @@ std::optional<PipelineLoss> RemotePipeline::Link() {
   }
   Result<std::unique_ptr<LinkClient>> steps = LinkClient::Dial(TargetOf(0), v1::LINK_ROLE_STEPS);
   if (!steps.ok()) return PipelineLoss{steps.error(), device_of(0)};
-  steps_ = std::move(*steps);
+  Keep(std::move(*steps), steps_);
   return std::nullopt;
+}
+
+// Cancel may come while links are made.
+void RemotePipeline::Keep(std::unique_ptr<LinkClient> link, std::unique_ptr<LinkClient>& as) {
+  const std::lock_guard lock(mutex_);
+  if (cancelled_) link->Cancel();
+  as = std::move(link);
 }
 
 // Session 0 and step 0 are nobody's: the engine and the scheduler count from 1.
@@ -192,11 +203,11 @@ void RemotePipeline::Cancel() {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
     if (!lost_) lost_ = PipelineLoss{Cancelled("the pipeline is being taken down")};
+    if (steps_ != nullptr) steps_->Cancel();
+    if (results_ != nullptr) results_->Cancel();
     changed_.notify_all();
   }
   for (const std::unique_ptr<NodeLink>& node : nodes_) node->Cancel();
-  if (steps_ != nullptr) steps_->Cancel();
-  if (results_ != nullptr) results_->Cancel();
 }
 
 RemotePipeline::~RemotePipeline() {

@@ -56,7 +56,7 @@ class RemotePipeline final : public Pipeline {
   // The way to a pipeline that works, in this order, each called once. They block, and return what
   // failed if something did: then nothing but the destructor may follow.
 
-  // Loads every shard, in parallel. `progress` gets a line to show.
+  // Loads every shard, in parallel, until one node cannot. `progress` gets a line to show.
   std::optional<PipelineLoss> Prepare(const std::function<void(const std::string&)>& progress);
   // Has every node say when it fails or goes; heartbeats begin.
   std::optional<PipelineLoss> Watch();
@@ -88,6 +88,7 @@ class RemotePipeline final : public Pipeline {
   LinkTarget PeerTargetOf(size_t stage);  // for the stage before
   int32_t device_of(size_t stage) const { return order_.plan.stages[stage].device; }
   ShardOrder ShardOf(size_t stage) const;
+  void Keep(std::unique_ptr<LinkClient> link, std::unique_ptr<LinkClient>& as);
   void Lose(PipelineLoss loss);
   void ResultThreadMain(PipelineListener& listener);
   void HeartbeatThreadMain();
@@ -97,6 +98,7 @@ class RemotePipeline final : public Pipeline {
   const std::function<void()> on_broken_;
   std::atomic<int64_t> last_result_ns_{std::numeric_limits<int64_t>::min()};
   std::vector<std::unique_ptr<NodeLink>> nodes_;
+  // Made under mutex_, and used without it from then on.
   std::unique_ptr<LinkClient> steps_;
   std::unique_ptr<LinkClient> results_;
 

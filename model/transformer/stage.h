@@ -35,8 +35,9 @@ struct StageOptions {
   int64_t kv_budget_bytes = 0;  // of all sessions together; a session that does not fit is refused
 };
 
-// Where loading stands; read by another thread while Load runs.
+// Where loading stands; read by another thread while Load runs, which may give it up.
 struct LoadProgress {
+  std::atomic<bool> cancelled{false};
   std::atomic<int64_t> bytes_done{0};
   std::atomic<int64_t> bytes_total{0};
 };
@@ -50,7 +51,7 @@ struct StageMemory {
 class Stage {
  public:
   // `file` outlives the stage and may be shared. Errors: a missing tensor, a shape or type that
-  // does not fit the config, a range outside [0, layers).
+  // does not fit the config, a range outside [0, layers); kCancelled.
   static Result<std::unique_ptr<Stage>> Load(std::shared_ptr<const GgufFile> file,
                                              const ModelConfig& config, const StageOptions& options,
                                              const kernels::KernelTable& kernels, ThreadPool& pool,

@@ -99,6 +99,7 @@ Status WeightLoader::Pack(ThreadPool& pool, LoadProgress* progress, StageWeights
   if (progress != nullptr) progress->bytes_total = file_bytes;
   ASSIGN_OR_RETURN(weights.packed, AlignedBuffer::Make(packed_bytes));
   for (const PlannedMatrix& planned : planned_) {
+    if (progress != nullptr && progress->cancelled) return Cancelled("loading was given up");
     if (planned.packed_bytes == 0) {
       if (progress != nullptr) progress->bytes_done += planned.file_bytes();
       continue;

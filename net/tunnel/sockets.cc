@@ -109,6 +109,10 @@ asio::awaitable<Result<SharedSocket>> DialSocket(Address address) {
       if (!address.is_unix()) TuneTcp(*socket);
       co_return socket;
     }
+    if (failed == asio::error::operation_aborted) {  // the deadline, which is for all of them
+      failed = asio::error::timed_out;
+      break;
+    }
     error_code ignored;
     socket->close(ignored);
   }

@@ -1,7 +1,7 @@
 // A node's part of one plan while it lives: the stage, the link to the next one or to the
 // coordinator's ear, and the way to say that it is over. Ends once, for one reason.
 //
-// Thread rule: Run belongs to the thread of the one STEPS link; everything else is safe from any.
+// Thread rule: every function is safe from any; one thread at a time serves the STEPS link.
 #pragma once
 
 #include <grpcpp/server_context.h>

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "net/channel.h"
+#include "net/first_message.h"
 
 namespace shoal {
 
@@ -13,7 +13,9 @@ Status LinkEnd::SayReady(const std::optional<std::string>& lane_path) {
   if (lane.ok()) ready.set_lane(lane_path->substr(lane_path->rfind('/') + 1));
   if (!stream_.Write(message)) return Unavailable("the link broke in its handshake");
   if (!lane.ok()) return OkStatus();
-  if (!stream_.Read(&message)) return Unavailable("the link broke in its handshake");
+  if (!ReadInTime(context_, stream_, message)) {
+    return Unavailable("the link broke in its handshake");
+  }
   if (!message.has_lane()) return InvalidArgument("the handshake goes on with the lane");
   if (!message.lane().taken()) return OkStatus();
   ASSIGN_OR_RETURN(LocalLane taken, lane->Accept());

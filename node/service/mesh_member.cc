@@ -22,6 +22,8 @@ constexpr int kMostBackoffMs = 5000;
 constexpr int kWaitMs = 100;
 constexpr int kSeekMs = 1000;
 constexpr size_t kMaxRevoked = 4096;
+// Then the stream begins anew, before which the certificate is renewed if that is due.
+constexpr auto kAttendFor = std::chrono::hours(24);
 
 // So that the nodes of a mesh do not come back in step.
 int Jittered(int backoff_ms) {
@@ -114,6 +116,7 @@ void MeshMember::MemberThreadMain() {
 
 Status MeshMember::Attend(v1::Pairing::Stub& stub) {
   const std::unique_ptr<grpc::ClientContext> context = MakeContext();
+  context->set_deadline(std::chrono::system_clock::now() + kAttendFor);
   const auto stream = stub.Attend(context.get());
   v1::NodeWord out;
   out.mutable_arrival()->set_instance(options_.instance);

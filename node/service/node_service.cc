@@ -21,6 +21,7 @@
 #include "base/wall_clock.h"
 #include "model/gguf/kv_type.h"
 #include "net/channel.h"
+#include "net/first_message.h"
 #include "net/unix_socket.h"
 #include "node/profiler.h"
 #include "node/service/node_profile.h"
@@ -96,10 +97,6 @@ constexpr CallRule kRules[] = {
     {"/shoal.v1.Pipeline/", Callers::kMembers},
 };
 
-grpc::Status AsGrpc(const Status& status) {
-  return status.ok() ? grpc::Status::OK : ToGrpcStatus(status.error());
-}
-
 }  // namespace
 
 NodeService::NodeService(const NodeOptions& options, const kernels::KernelTable& kernels,
@@ -122,6 +119,7 @@ grpc::Status NodeService::Describe(grpc::ServerContext* /*context*/,
   const std::lock_guard lock(prepare_mutex_);
   {
     const std::lock_guard plan_lock(mutex_);
+    reply->set_highest_epoch(highest_epoch_.value);
     // A node that serves is not measured again: that would disturb the answer in progress.
     if (weight_bytes_per_s_ == 0 && plan_ == nullptr) {
       weight_bytes_per_s_ = MeasureWeightBytesPerS(kernels_, pool_);
@@ -171,9 +169,14 @@ void NodeService::SetUnavailable(const std::optional<std::string>& reason) {
   if (plan == nullptr || plan->WaitIdle()) shard_host_.Unload();
 }
 
-bool NodeService::IsServing() {
+std::shared_ptr<ActivePlan> NodeService::CurrentPlan() {
   const std::lock_guard lock(mutex_);
-  return plan_ != nullptr && !plan_->ended();
+  return plan_;
+}
+
+bool NodeService::IsServing() {
+  const std::shared_ptr<ActivePlan> plan = CurrentPlan();
+  return plan != nullptr && !plan->ended();
 }
 
 grpc::Status NodeService::Profile(grpc::ServerContext* context, const v1::ProfileRequest* request,
@@ -199,6 +202,7 @@ grpc::Status NodeService::Profile(grpc::ServerContext* context, const v1::Profil
       return {grpc::FAILED_PRECONDITION,
               "this node serves a plan: measuring it would disturb the answer"};
     }
+    if (const Status idle = CheckIdle(CurrentPlan()); !idle.ok()) return AsGrpc(idle);
     Result<v1::ProfileMessage> measured =
         MeasureNode(kernels_, pool_, *order, place, SteadyClock(), now_unix_s,
                     [&](int32_t done, int32_t total) {
@@ -284,11 +288,7 @@ Result<ShardRequest> NodeService::CheckPrepare(const v1::PrepareRequest& request
 }
 
 Status NodeService::Replace(Epoch epoch) {
-  std::shared_ptr<ActivePlan> old;
-  {
-    const std::lock_guard lock(mutex_);
-    old = plan_;
-  }
+  const std::shared_ptr<ActivePlan> old = CurrentPlan();
   if (old != nullptr && !old->WaitUnwatched(kWatchEndMs)) {
     return FailedPrecondition("this node is serving another coordinator");
   }
@@ -299,15 +299,19 @@ Status NodeService::Replace(Epoch epoch) {
                                             epoch.value, highest_epoch_.value));
     }
     highest_epoch_ = epoch;
-    old = std::exchange(plan_, nullptr);
   }
-  if (old == nullptr) return OkStatus();
-  old->End(std::nullopt);
-  if (!old->WaitIdle()) {
-    return DeadlineExceeded(
-        fmt::format("epoch {} is still computing after {} ms", old->epoch().value, kCallTimeoutMs));
-  }
+  if (old != nullptr) old->End(std::nullopt);
+  RETURN_IF_ERROR(CheckIdle(old));
+  const std::lock_guard lock(mutex_);
+  plan_ = nullptr;
   return OkStatus();
+}
+
+// A plan that computes on when it has ended stays in plan_: its stage and the pool are in use.
+Status NodeService::CheckIdle(const std::shared_ptr<ActivePlan>& plan) {
+  if (plan == nullptr || plan->WaitIdle()) return OkStatus();
+  return DeadlineExceeded(
+      fmt::format("epoch {} is still computing after {} ms", plan->epoch().value, kCallTimeoutMs));
 }
 
 Status NodeService::LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
@@ -342,7 +346,9 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
     message.set_fetched_bytes(progress.fetch.bytes_done);
     message.set_fetch_total_bytes(progress.fetch.bytes_total);
     static_cast<void>(writer->Write(message));
-    if (context->IsCancelled() && weights_ != nullptr) weights_->CancelFetch();
+    if (!context->IsCancelled()) continue;
+    progress.load.cancelled = true;
+    if (weights_ != nullptr) weights_->CancelFetch();
   }
   if (const Status loaded = loading.get(); !loaded.ok()) return AsGrpc(loaded);
   if (context->IsCancelled()) return {grpc::CANCELLED, "the coordinator gave up"};
@@ -399,7 +405,7 @@ grpc::Status NodeService::Connect(grpc::ServerContext* context, const v1::Connec
 
 grpc::Status NodeService::Watch(grpc::ServerContext* context, WatchServerStream* stream) {
   v1::Heartbeat first;
-  if (!stream->Read(&first)) return {grpc::CANCELLED, "no heartbeat came"};
+  if (!ReadInTime(*context, *stream, first)) return {grpc::CANCELLED, "no heartbeat came"};
   const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{first.epoch()});
   if (!plan.ok()) return ToGrpcStatus(plan.error());
   return AsGrpc((*plan)->ServeWatch(*context, *stream, first.sequence()));
@@ -407,7 +413,7 @@ grpc::Status NodeService::Watch(grpc::ServerContext* context, WatchServerStream*
 
 grpc::Status NodeService::Link(grpc::ServerContext* context, LinkServerStream* stream) {
   v1::LinkMessage first;
-  if (!stream->Read(&first)) return {grpc::CANCELLED, "no handshake came"};
+  if (!ReadInTime(*context, *stream, first)) return {grpc::CANCELLED, "no handshake came"};
   if (!first.has_hello()) return {grpc::INVALID_ARGUMENT, "a link begins with a handshake"};
   const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{first.hello().epoch()});
   if (!plan.ok()) return ToGrpcStatus(plan.error());
@@ -437,11 +443,7 @@ Trust NodeService::TrustOf(const std::string& node_id) const {
 }
 
 void NodeService::EndIfRevoked() {
-  std::shared_ptr<ActivePlan> plan;
-  {
-    const std::lock_guard lock(mutex_);
-    plan = plan_;
-  }
+  const std::shared_ptr<ActivePlan> plan = CurrentPlan();
   if (plan != nullptr) plan->EndIfRevoked(*options_.credentials);
 }
 

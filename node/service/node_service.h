@@ -80,6 +80,8 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
  private:
   Result<ShardRequest> CheckPrepare(const v1::PrepareRequest& request) const;
   Status Replace(Epoch epoch);  // ends the current plan and waits until its stage is free
+  static Status CheckIdle(const std::shared_ptr<ActivePlan>& plan);  // blocks as WaitIdle
+  std::shared_ptr<ActivePlan> CurrentPlan();                         // null: there is none
   Result<std::shared_ptr<ActivePlan>> Find(Epoch epoch);
   // What LoadShard is doing, for PrepareProgress.
   struct ShardProgress {
@@ -102,7 +104,7 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   ThreadPool pool_;
   ShardHost shard_host_;
   ProbeServer probe_server_;
-  std::mutex prepare_mutex_;  // one Prepare or measurement at a time; guards the next two
+  std::mutex prepare_mutex_;  // one Prepare or measurement at a time; guards the next
   double weight_bytes_per_s_ = 0;
 
   std::mutex mutex_;                        // guards the three below

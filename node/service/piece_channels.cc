@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "net/channel.h"
+#include "net/first_message.h"
 #include "net/piece_codec.h"
 #include "net/piece_supplier.h"
 
@@ -87,7 +88,7 @@ Result<std::set<Sha256Digest>> PeerChannel::Have(std::span<const Sha256Digest> w
 
 grpc::Status SupplyDesk::Serve(grpc::ServerContext& context, SupplyServerStream& stream) {
   v1::PieceReply first;
-  if (!stream.Read(&first)) return {grpc::CANCELLED, "no epoch came"};
+  if (!ReadInTime(context, stream, first)) return {grpc::CANCELLED, "no epoch came"};
   const uint64_t epoch = first.epoch();
   std::unique_lock lock(mutex_);
   if (waiting_.contains(epoch) || waiting_.size() >= kMaxWaiting) {

@@ -66,7 +66,7 @@ class StreamChannel : public PieceChannel {
 // To another node.
 class PeerChannel final : public StreamChannel {
  public:
-  // Does not block; a node that is not there shows in the calls.
+  // Blocks until it is connected; a node that is not there shows in the calls.
   explicit PeerChannel(const WeightPeer& peer);
   ~PeerChannel() override;
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -38,8 +39,11 @@ Result<WeightsRequest> ReadWeightsRequest(const v1::PrepareRequest& request,
   }
   for (const v1::WeightPeer& peer : request.peers()) {
     ASSIGN_OR_RETURN(Address address, ParseAddress(peer.address()));
-    const Trust trust = {own, Role::kNode, peer.id()};
-    RETURN_IF_ERROR(CheckDiallable(address, trust));
+    const Trust trust = peer.id().empty() ? Trust{} : Trust{own, Role::kNode, peer.id()};
+    if (const Status diallable = CheckDiallable(address, trust); !diallable.ok()) {
+      spdlog::debug("no weights from {}: {}", peer.name(), diallable.error().message);
+      continue;
+    }
     weights.peers.push_back({peer.name(),
                              std::move(address),
                              peer.member(),
@@ -103,8 +107,13 @@ class WeightsService::Sources {
     if (fetcher_ != nullptr) return *fetcher_;
     if (request_.supplied) service_.desk_.Acquire(request_.epoch, coordinator_);
     std::vector<PieceChannel*> channels = {&coordinator_};
+    std::vector<std::future<std::unique_ptr<PeerChannel>>> connecting;
     for (const WeightPeer& peer : request_.peers) {
-      peers_.push_back(std::make_unique<PeerChannel>(peer));
+      connecting.push_back(
+          std::async(std::launch::async, [&peer] { return std::make_unique<PeerChannel>(peer); }));
+    }
+    for (std::future<std::unique_ptr<PeerChannel>>& one : connecting) {
+      peers_.push_back(one.get());
       channels.push_back(peers_.back().get());
     }
     fetcher_ = std::make_unique<PieceFetcher>(service_.store_, std::move(channels), service_.clock_,
@@ -120,10 +129,15 @@ class WeightsService::Sources {
     fetcher();
     std::vector<Sha256Digest> wanted;
     for (const FetchItem& item : items) wanted.push_back(item.digest);
+    std::vector<std::future<Result<std::set<Sha256Digest>>>> asking;
+    for (const std::unique_ptr<PeerChannel>& peer : peers_) {
+      asking.push_back(
+          std::async(std::launch::async, [&wanted, &peer] { return peer->Have(wanted); }));
+    }
     std::vector<FetchPeer> peers;
     for (size_t i = 0; i < peers_.size(); ++i) {
       FetchPeer& peer = peers.emplace_back(FetchPeer{request_.peers[i].member, {}, {}});
-      Result<std::set<Sha256Digest>> has = peers_[i]->Have(wanted);
+      Result<std::set<Sha256Digest>> has = asking[i].get();
       if (!has.ok()) {
         spdlog::warn("weights from {}: {}", peers_[i]->name(), has.error().message);
         continue;

@@ -171,5 +171,15 @@ TEST_F(RemotePipelineTest, ALossIsToldAtOnce) {
   EXPECT_TRUE(pipeline_->Lost());
 }
 
+// As the engine does while the loss is looked into.
+TEST_F(RemotePipelineTest, StepsAfterALossAreRefusedOneByOne) {
+  node_->Stop();
+  ASSERT_TRUE(broken_.WaitFor(1));
+  Status sent = OkStatus();
+  for (int i = 0; i < 1000 && sent.ok(); ++i) sent = pipeline_->Submit(Step{});
+  EXPECT_FALSE(sent.ok());
+  EXPECT_FALSE(pipeline_->Submit(Step{}).ok());
+}
+
 }  // namespace
 }  // namespace shoal
