@@ -19,8 +19,11 @@ Result<std::unique_ptr<TextModel>> TextModel::Load(const GgufFile& file) {
   if (file.Has("tokenizer.chat_template")) {
     ASSIGN_OR_RETURN(const std::string_view source, file.String("tokenizer.chat_template"));
     Result<ChatTemplate> parsed = ChatTemplate::Parse(source);
-    if (!parsed.ok()) return parsed.error().WithContext("tokenizer.chat_template");
-    model->template_ = std::move(parsed).value();
+    if (parsed.ok()) {
+      model->template_ = std::move(parsed).value();
+    } else {
+      model->no_template_ = "the model's chat template cannot be used: " + parsed.error().message;
+    }
   }
   ASSIGN_OR_RETURN(const std::string_view name, file.StringOr("general.name", ""));
   model->name_ = name.empty() ? std::filesystem::path(file.path()).stem().string() : name;
@@ -29,7 +32,7 @@ Result<std::unique_ptr<TextModel>> TextModel::Load(const GgufFile& file) {
 
 Result<std::string> TextModel::RenderChat(nlohmann::ordered_json context, CivilDate today) const {
   if (!template_) {
-    return FailedPrecondition("the model file has no chat template; use text completions");
+    return FailedPrecondition(no_template_ + "; use text completions (shoal run --raw)");
   }
   context["bos_token"] = TextOf(*tokenizer_, tokenizer_->bos());
   context["eos_token"] = TextOf(*tokenizer_, tokenizer_->eos());

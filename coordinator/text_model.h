@@ -21,13 +21,12 @@ namespace shoal {
 
 class TextModel {
  public:
-  // Errors: no or an unsupported tokenizer, a chat template that does not parse. A file without a
-  // chat template loads; rendering a chat with it is an error.
+  // Errors: no or an unsupported tokenizer. A file without a chat template, or with one that does
+  // not parse, loads; rendering a chat with it is an error.
   static Result<std::unique_ptr<TextModel>> Load(const GgufFile& file);
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const std::string& name() const { return name_; }  // general.name or the file's stem
-  bool has_chat_template() const { return template_.has_value(); }
 
   // The prompt of a chat: `context` has messages, and tools or others if given; bos_token,
   // eos_token and add_generation_prompt are added here. Errors: no template; the template's own
@@ -41,6 +40,7 @@ class TextModel {
   TextModel() = default;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<ChatTemplate> template_;
+  std::string no_template_ = "the model file has no chat template";  // why there is none
   std::string name_;
 };
 

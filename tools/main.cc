@@ -49,5 +49,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kWrongUsage;
   }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    if (exit_code == 0) std::fprintf(stderr, "shoal: cannot write the output\n");
+    return exit_code == 0 ? 1 : exit_code;
+  }
   return exit_code;
 }
