@@ -43,7 +43,7 @@ std::string HostOfPeer(const std::string& peer);
 
 // Between our errors and gRPC's, both ways; `peer` names the other side in the message.
 grpc::Status ToGrpcStatus(const Error& error);
-grpc::Status AsGrpc(const Status& status);
+grpc::Status AsGrpc(const Status& status);  // OK as OK
 Error FromGrpcStatus(const grpc::Status& status, const std::string& peer);
 
 }  // namespace shoal

@@ -161,13 +161,7 @@ Status ServeNode(NodeCommandOptions& options) {
   options.node.store_folder = options.store;
   if (options.store.empty() && !options.node.cache_folder.empty()) {
     options.node.store_folder = options.node.cache_folder + "/store";
-    std::error_code failed;
-    std::filesystem::create_directories(options.node.store_folder, failed);
-    if (failed) {
-      spdlog::warn("{}: {}: no weights that are fetched can be kept", options.node.store_folder,
-                   failed.message());
-      options.node.store_folder.clear();
-    }
+    options.node.needs_store = false;
   }
   options.node.store_quota_bytes = options.store_quota_gib << 30;
   options.node.max_upload_bytes_per_s = options.max_upload_mbit * kBytesPerSInMbit;

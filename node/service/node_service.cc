@@ -464,8 +464,16 @@ Result<std::unique_ptr<NodeServer>> NodeServer::Start(const NodeOptions& options
   std::unique_ptr<NodeServer> node(new NodeServer);
   node->address_ = options.listen;
   if (!options.store_folder.empty()) {
-    ASSIGN_OR_RETURN(node->store_,
-                     ChunkStore::Open(options.store_folder, options.store_quota_bytes));
+    Result<std::unique_ptr<ChunkStore>> store =
+        ChunkStore::Open(options.store_folder, options.store_quota_bytes);
+    if (!store.ok() && options.needs_store) return store.error();
+    if (store.ok()) {
+      node->store_ = std::move(*store);
+    } else {
+      spdlog::warn("weights that others have cannot be kept here: {}", store.error().message);
+    }
+  }
+  if (node->store_ != nullptr) {
     node->weights_ = std::make_unique<WeightsService>(*node->store_, options.max_upload_bytes_per_s,
                                                       node->clock_);
   }

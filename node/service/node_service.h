@@ -33,6 +33,7 @@ struct NodeOptions {
   std::string model_path;    // if set, the only model this node serves
   std::string cache_folder;  // where identities of models are remembered; empty: nowhere
   std::string store_folder;  // where weights that were fetched are kept; empty: none are
+  bool needs_store = true;   // else a folder that cannot be used counts as none
   int64_t store_quota_bytes = 0;
   int64_t max_upload_bytes_per_s = 0;  // of weights, to other nodes; 0: unlimited
   // Whether a node that serves this machine only opens the file that a coordinator names.

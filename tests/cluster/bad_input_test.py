@@ -5,8 +5,19 @@ on stderr that names the thing, and nothing on stdout: no hang, no crash, no emp
 
 import os
 import struct
+import subprocess
 
-from shoal_process import ShoalTestCase, chat, events, golden, real_model, run_tests, tiny_model
+from shoal_process import (
+    REFUSED_S,
+    ShoalTestCase,
+    chat,
+    events,
+    golden,
+    real_model,
+    run_tests,
+    shoal_binary,
+    tiny_model,
+)
 
 MODEL_COMMANDS = (
     ["inspect", "{}"],
@@ -34,6 +45,28 @@ class ModelFiles(ShoalTestCase):
         with open(path, "wb") as file:
             file.write(data)
         return path
+
+    def test_output_that_cannot_be_written(self):
+        model = tiny_model("llama-gqa")
+        commands = ["logits", model, "--tokens", "1"], ["bench", model, "--json", "-p", "4", "-n", "1"]
+        with open("/dev/full", "wb") as full:
+            for arguments in commands:
+                done = subprocess.run(
+                    [shoal_binary(), *arguments],
+                    stdout=full,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    timeout=REFUSED_S,
+                    env=self.environment(),
+                )
+                self.assertEqual(done.returncode, 1, arguments)
+                self.assertIn("cannot write the output", done.stderr)
+
+    def test_a_cache_folder_that_cannot_be_is_no_obstacle(self):
+        command = ["logits", tiny_model("llama-gqa"), "--tokens", "1,2,3", "--top", "1"]
+        expected = self.output_of(*command)
+        for nodes in ([], ["--local-nodes", "2"]):
+            self.assertEqual(self.output_of(*command, *nodes, XDG_CACHE_HOME="/dev/null"), expected)
 
     def test_missing_file(self):
         path = os.path.join(self.folder, "missing.gguf")

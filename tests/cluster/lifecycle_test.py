@@ -91,6 +91,35 @@ class Restart(ShoalTestCase):
         wait_for(lambda: self.plan()["epoch"] > before["epoch"], "the new plan is remembered")
         self.assertEqual(self.plan()["stages"], before["stages"])
 
+    def serve_again(self, server, *arguments):
+        server.process.send(signal.SIGKILL)
+        server.process.wait()
+        return Server(self, self.start_shoal("serve", "-c", 1024, "--listen", "127.0.0.1:0", *arguments))
+
+    def test_a_killed_coordinator_remembers_a_plan_over_members_that_nobody_named(self):
+        for name in ("desk", "phone"):
+            self.start_node("--name", name)
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 1024)
+        expected = server.ask("Say hello.")
+        before = self.plan()
+        again = self.serve_again(server, "--mesh-listen", self.mesh_listen())
+        self.assertEqual(again.ask("Say hello."), expected)
+        wait_for(lambda: self.plan()["epoch"] > before["epoch"], "the new plan is remembered")
+        self.assertEqual(self.plan()["stages"], before["stages"])
+
+    def test_nodes_that_have_seen_a_later_clock_take_a_plan(self):
+        _, address = self.start_node("--model", real_model(), "--name", "n0")
+        server = self.start_server(real_model(), "--node", address, "-c", 1024)
+        path = os.path.join(self.folder, "state", "mesh.json")
+        later = {**self.plan(), "epoch": 1 << 60}
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(later, file)
+        server = self.serve_again(server, real_model(), "--node", address)
+        wait_for(lambda: self.plan()["epoch"] > 1 << 60, "the node has seen that epoch")
+        os.remove(path)  # nothing but the clock is left, which is behind
+        server = self.serve_again(server, real_model(), "--node", address)
+        self.assertTrue(server.ask("Say hello."))
+
     def test_a_state_that_makes_no_sense_is_not_taken_up(self):
         state = os.path.join(self.folder, "state")
         os.mkdir(state, 0o700)

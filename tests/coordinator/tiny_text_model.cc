@@ -11,7 +11,7 @@ namespace shoal {
 
 namespace {
 
-constexpr std::string_view kTemplate =
+constexpr std::string_view kTinyTemplate =
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'tool' %}{{ raise_exception('Only people may speak here') }}"
     "{% endif %}"
@@ -23,7 +23,9 @@ enum TokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kByte = 6 };
 
 }  // namespace
 
-std::unique_ptr<TextModel> MakeTinyTextModel() {
+std::unique_ptr<TextModel> MakeTinyTextModel() { return MakeTinyTextModel(kTinyTemplate); }
+
+std::unique_ptr<TextModel> MakeTinyTextModel(std::string_view chat_template) {
   std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
   std::vector<int32_t> types = {kUnknown, kControl, kControl};
   for (int byte = 0; byte < 256; ++byte) {
@@ -52,7 +54,7 @@ std::unique_ptr<TextModel> MakeTinyTextModel() {
   builder.AddUint32("tokenizer.ggml.eos_token_id", TinyTokens::kEnd);
   builder.AddBool("tokenizer.ggml.add_bos_token", true);
   builder.AddBool("tokenizer.ggml.add_space_prefix", false);
-  builder.AddString("tokenizer.chat_template", kTemplate);
+  builder.AddString("tokenizer.chat_template", chat_template);
   const BuiltGguf built = builder.Build();
   const Result<GgufFile> file = GgufFile::Parse(built.span(), "tiny.gguf");
   CHECK(file.ok(), file.error().message);

@@ -26,6 +26,7 @@ struct TinyTokens {
 // Its chat template writes "role:content;" for each message, then "assistant:", and refuses
 // messages of the role "tool".
 std::unique_ptr<TextModel> MakeTinyTextModel();
+std::unique_ptr<TextModel> MakeTinyTextModel(std::string_view chat_template);
 
 // One token for each byte.
 std::vector<int32_t> ByteTokens(std::string_view text);
