@@ -201,9 +201,9 @@ Status ServeNode(NodeCommandOptions& options) {
   std::fflush(stdout);
   WaitForTermination(options.exit_with_stdin ? STDIN_FILENO : -1);
   spdlog::info("shutting down");
-  keeper.reset();
   {
     const SignalListener impatient([](int number) { std::_Exit(128 + number); });
+    keeper.reset();
     server->SetUnavailable(membership.WhyItEnds());
   }
   membership.member.reset();

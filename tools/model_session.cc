@@ -267,6 +267,7 @@ Status ModelSession::StartMesh(const std::function<void(const std::string&)>& pr
     }
   }
   RETURN_IF_ERROR(OpenHub(progress));
+  mesh.needs_all = !takes_all_;
   mesh.nodes.insert(mesh.nodes.end(), nodes_.begin(), nodes_.end());
   std::error_code failed;
   mesh.model_path = std::filesystem::absolute(options_.model, failed).string();

@@ -275,13 +275,15 @@ void Mesh::TakeDown(const PipelineLoss& loss, PlanEvent::Kind event) {
   CHECK(released.ok(), released.error().message);
 }
 
+bool Mesh::HasPart(int32_t member) const {
+  const std::vector<Placement>& stages = lifecycle_.stages();
+  return std::any_of(stages.begin(), stages.end(),
+                     [&](const Placement& stage) { return stage.device == member; });
+}
+
 std::vector<int32_t> Mesh::Outside() const {
-  std::vector<int32_t> outside;
-  for (const int32_t member : members_.all()) {
-    if (std::find(serving_.begin(), serving_.end(), member) == serving_.end()) {
-      outside.push_back(member);
-    }
-  }
+  std::vector<int32_t> outside = members_.all();
+  std::erase_if(outside, [this](int32_t member) { return HasPart(member); });
   return outside;
 }
 
@@ -306,7 +308,7 @@ bool Mesh::ShouldTakeIn() {
   std::vector<PlannedNode> newcomers = seen_;
   std::erase_if(newcomers, [&](const PlannedNode& node) {
     return !members_.knows(node.member) || !members_.trusted(node.member, now_ns) ||
-           std::find(serving_.begin(), serving_.end(), node.member) != serving_.end();
+           HasPart(node.member);
   });
   if (newcomers.empty()) return false;
   const EngineStatus status = engine_.status();
@@ -317,8 +319,8 @@ bool Mesh::ShouldTakeIn() {
 
 bool Mesh::IsWorthIt(std::vector<PlannedNode> newcomers, bool idle) {
   std::vector<PlannedNode> nodes = std::move(newcomers);
-  for (const int32_t member : serving_) {
-    nodes.push_back({member, descriptions_[static_cast<size_t>(member)]});
+  for (const Placement& stage : lifecycle_.stages()) {
+    nodes.push_back({stage.device, descriptions_[static_cast<size_t>(stage.device)]});
   }
   std::sort(nodes.begin(), nodes.end(),
             [](const PlannedNode& a, const PlannedNode& b) { return a.member < b.member; });

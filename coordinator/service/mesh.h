@@ -33,6 +33,7 @@ namespace shoal {
 struct MeshOptions {
   // In pipeline order; others may be added later. With none, the mesh waits for the first one.
   std::vector<MeshNode> nodes;
+  bool needs_all = true;  // of them for the first plan; else those that are there will do
   std::string model_path;
   Sha256Digest model_identity{};
   PlannerOptions planner;
@@ -106,7 +107,8 @@ class Mesh {
   static std::vector<PlannedNode> PlannedOf(const AskedNodes& asked);  // REQUIRES answers of all
   Result<AskedNodes> AskEveryone();
   Status MeasureIfNeeded(const AskedNodes& asked);
-  std::vector<int32_t> Outside() const;  // the plan that serves
+  bool HasPart(int32_t member) const;    // in the plan that serves
+  std::vector<int32_t> Outside() const;  // it: those without a part
   bool ShouldTakeIn();
   bool IsWorthIt(std::vector<PlannedNode> newcomers, bool idle);
   // From a plan to a pipeline that serves, and back.

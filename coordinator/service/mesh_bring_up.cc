@@ -56,8 +56,9 @@ void Mesh::Note(const AskedNodes& asked) {
   }
 }
 
-// At first every node that was given is waited for, one after the other: nodes on one machine would
-// disturb each other's measurement. After a loss, those that answer at once are asked to take over.
+// At first every node that was given is asked, and waited for, one after the other: nodes on one
+// machine would disturb each other's measurement. After a loss, those that answer at once are asked
+// to take over.
 Result<Mesh::AskedNodes> Mesh::AskEveryone() {
   std::vector<int32_t> everyone = members_.all();
   if (everyone.empty()) return Unavailable("waiting for a node");
@@ -73,7 +74,10 @@ Result<Mesh::AskedNodes> Mesh::AskEveryone() {
     engine_.SetStarting("waiting for node " + nodes_.at(member).name);
     AskedNodes answer = StartAsking({member}, NodeLink::Patience{}).get();
     asked.push_back(std::move(answer.front()));
-    if (!asked.back().description.ok()) return asked.back().description.error();
+    const Result<NodeDescription>& said = asked.back().description;
+    if (said.ok()) continue;
+    if (options_.needs_all) return said.error();
+    spdlog::warn("to be taken in later: {}", said.error().message);
   }
   Note(asked);
   return asked;

@@ -163,8 +163,9 @@ std::vector<std::vector<SpareStage>> MeshPlanner::Spares(const std::vector<Plann
 Result<ReplanDecision> MeshPlanner::Decide(const std::vector<PlannedNode>& nodes,
                                            const RunningPlan& running) const {
   if (!options_.objective || !Measured(nodes)) {
+    ASSIGN_OR_RETURN(const Plan candidate, MakePlan(nodes, false));
     ReplanDecision decision;
-    decision.move = running.placements.size() < nodes.size();
+    decision.move = running.placements.size() < candidate.stages.size();
     decision.reason = decision.move ? "every node is to have a part" : "every node has its part";
     return decision;
   }

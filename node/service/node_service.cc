@@ -164,7 +164,7 @@ void NodeService::SetUnavailable(const std::optional<std::string>& reason) {
     }
     plan->End(Unavailable(*reason));
   }
-  // One that loads a shard has seen no reason; when it is done it finds this one.
+  // One that is loading a shard finds the reason and gives up.
   const std::lock_guard lock(prepare_mutex_);
   if (plan == nullptr || plan->WaitIdle()) shard_host_.Unload();
 }
@@ -346,11 +346,13 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
     message.set_fetched_bytes(progress.fetch.bytes_done);
     message.set_fetch_total_bytes(progress.fetch.bytes_total);
     static_cast<void>(writer->Write(message));
-    if (!context->IsCancelled()) continue;
+    if (!context->IsCancelled() && CheckAvailable().ok()) continue;
     progress.load.cancelled = true;
     if (weights_ != nullptr) weights_->CancelFetch();
   }
-  if (const Status loaded = loading.get(); !loaded.ok()) return AsGrpc(loaded);
+  const Status loaded = loading.get();
+  if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);  // why it was given up
+  if (!loaded.ok()) return AsGrpc(loaded);
   if (context->IsCancelled()) return {grpc::CANCELLED, "the coordinator gave up"};
 
   Stage& stage = *shard_host_.stage();

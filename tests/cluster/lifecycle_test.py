@@ -92,8 +92,7 @@ class Restart(ShoalTestCase):
         self.assertEqual(self.plan()["stages"], before["stages"])
 
     def serve_again(self, server, *arguments):
-        server.process.send(signal.SIGKILL)
-        server.process.wait()
+        self.lose(server.process)
         return Server(self, self.start_shoal("serve", "-c", 1024, "--listen", "127.0.0.1:0", *arguments))
 
     def test_a_killed_coordinator_remembers_a_plan_over_members_that_nobody_named(self):
@@ -106,6 +105,33 @@ class Restart(ShoalTestCase):
         self.assertEqual(again.ask("Say hello."), expected)
         wait_for(lambda: self.plan()["epoch"] > before["epoch"], "the new plan is remembered")
         self.assertEqual(self.plan()["stages"], before["stages"])
+
+    def lose(self, node):
+        node.send(signal.SIGKILL)
+        node.wait()
+
+    def test_members_that_are_away_are_taken_in_when_they_are_back(self):
+        (here, _), (away, address) = [self.start_node("--name", name) for name in ("desk", "phone")]
+        self.lose(away)
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 1024)
+        self.assertIn("1 stages ready", server.process.errors())
+        expected = server.ask("Say hello.")
+        self.start_node(listen=address)
+        wait_for(lambda: "2 stages ready" in server.process.errors(), "it is taken in")
+        self.assertEqual(server.ask("Say hello."), expected)
+        self.lose(here)
+
+    def test_a_node_that_a_remembered_plan_leaves_out_is_taken_in(self):
+        nodes = [self.start_node("--name", name) for name in ("desk", "phone")]
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 1024)
+        two = len(self.plan()["stages"])
+        self.lose(nodes[1][0])
+        wait_for(lambda: len(self.plan()["stages"]) < two, "the other one goes on alone")
+        self.lose(server.process)
+        self.start_node(listen=nodes[1][1])
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 1024)
+        wait_for(lambda: len(self.plan()["stages"]) == two, "it has a part again")
+        self.assertTrue(server.ask("Say hello."))
 
     def test_nodes_that_have_seen_a_later_clock_take_a_plan(self):
         _, address = self.start_node("--model", real_model(), "--name", "n0")

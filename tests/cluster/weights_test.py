@@ -28,6 +28,8 @@ from shoal_process import (
 
 FETCHED = re.compile(r"layers \[(\d+), (\d+)\): (\d+) bytes fetched in [\d.]+ s, (\d+) from")
 SLOW_MBIT = 160  # 20 MB/s: a transfer lasts for seconds
+VERY_SLOW_MBIT = 4  # and for three minutes
+GIVES_UP_S = 60
 
 
 class Weights(ShoalTestCase):
@@ -101,6 +103,16 @@ class Weights(ShoalTestCase):
         print(f"fetched {total} bytes, {from_coordinator} of them from the coordinator")
         self.assertLess(from_coordinator, total)
         self.assertLessEqual(from_coordinator, os.path.getsize(model))
+
+    def test_a_node_that_is_told_to_end_gives_up_what_it_fetches(self):
+        node, address = self.start("store")
+        coordinator = self.start_shoal(
+            "logits", real_model(), "--tokens", 1, "--node", address, "--max-upload", VERY_SLOW_MBIT
+        )
+        wait_for(lambda: self.store_bytes("store") > 0, "something has come")
+        node.send(signal.SIGTERM)
+        self.assertEqual(node.wait(GIVES_UP_S), 0)
+        self.assertEqual(coordinator.wait(), 1)
 
     def test_with_spares_nothing_is_fetched_or_loaded_after_a_loss(self):
         nodes = [self.start(name, "--log-level", "debug") for name in "abc"]
