@@ -115,7 +115,8 @@ Result<BenchReport> MeasureBench(const BenchPlan& plan, const Progress& progress
   report.isa = kernels::IsaName(kernels->isa);
   for (const int threads : plan.threads) {
     ASSIGN_OR_RETURN(const std::unique_ptr<ModelSession> session,
-                     ModelSession::Open(OptionsOf(plan, threads), progress));
+                     ModelSession::Open(OptionsOf(plan, threads)));
+    RETURN_IF_ERROR(session->Start(progress));
     report.weight_bytes_per_token = BytesPerToken(session->shape());
     report.macs_per_token = MacsPerToken(session->shape());
     ASSIGN_OR_RETURN(std::vector<BenchResult> results,

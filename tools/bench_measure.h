@@ -22,7 +22,7 @@ struct BenchPlan {
 };
 
 // Blocks until all is measured; `progress` gets lines to show meanwhile. The sessions decode one
-// token each per step, after a prompt of one token. Errors: those of ModelSession::Open.
+// token each per step, after a prompt of one token. Errors: those of ModelSession.
 Result<BenchReport> MeasureBench(const BenchPlan& plan,
                                  const std::function<void(const std::string&)>& progress);
 

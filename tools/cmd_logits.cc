@@ -99,7 +99,8 @@ Status RunLogits(const LogitsOptions& options) {
   const SignalListener interrupted([](int number) { std::_Exit(128 + number); });
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
   ASSIGN_OR_RETURN(const std::unique_ptr<ModelSession> session,
-                   ModelSession::Open(options.session, [](const std::string&) {}));
+                   ModelSession::Open(options.session));
+  RETURN_IF_ERROR(session->Start([](const std::string&) {}));
   std::vector<std::string> positions;
   GenerationRequest request;
   request.prompt = options.tokens;

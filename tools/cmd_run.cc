@@ -298,9 +298,8 @@ Result<int> RunRun(RunOptions& options) {
   std::unique_ptr<TextModel> text;
   {
     const SignalListener interrupted([](int) { std::_Exit(kInterrupted); });
-    ASSIGN_OR_RETURN(session, ModelSession::Open(options.session, [&](const std::string& line) {
-                       progress.Show(line);
-                     }));
+    ASSIGN_OR_RETURN(session, ModelSession::Open(options.session));
+    RETURN_IF_ERROR(session->Start([&](const std::string& line) { progress.Show(line); }));
     ASSIGN_OR_RETURN(text, TextModel::Load(session->file()));
   }
   progress.Clear();

@@ -223,11 +223,10 @@ Status ServeClients(ServeOptions& options) {
     ASSIGN_OR_RETURN(mesh_server, StartMeshServer(options, arrivals));
     responder = AnswerSeekers(options, mesh_server.get());
     options.session.all_nodes = options.session.mesh != nullptr;
-    ASSIGN_OR_RETURN(session, ModelSession::Open(options.session, [&](const std::string& line) {
-                       progress.Show(line);
-                     }));
+    ASSIGN_OR_RETURN(session, ModelSession::Open(options.session));
     ASSIGN_OR_RETURN(text, TextModel::Load(session->file()));
     ASSIGN_OR_RETURN(server, HttpServer::Start(server_options, session->engine(), *text));
+    RETURN_IF_ERROR(session->Start([&](const std::string& line) { progress.Show(line); }));
     progress.Clear();
     fmt::print(stderr, "{}", session->DescribeStages());
     if (server_options.tls) SayCertificate(*server_options.tls);

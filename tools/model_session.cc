@@ -116,8 +116,7 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
                      "trace, debug, info, warn, error or off (on stderr)");
 }
 
-Result<std::unique_ptr<ModelSession>> ModelSession::Open(
-    const SessionOptions& options, const std::function<void(const std::string&)>& progress) {
+Result<std::unique_ptr<ModelSession>> ModelSession::Open(const SessionOptions& options) {
   std::unique_ptr<ModelSession> session(new ModelSession(options));
   ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(options.model));
   session->file_ = std::make_shared<const GgufFile>(std::move(file));
@@ -131,9 +130,18 @@ Result<std::unique_ptr<ModelSession>> ModelSession::Open(
   scheduler.step_token_budget = std::max(scheduler.step_token_budget, filled.prefill_chunk);
   session->engine_ =
       std::make_unique<Engine>(scheduler, session->clock_, filled.queue_timeout_s * kNsPerS);
-  const bool here = filled.local_nodes == 0 && filled.nodes.empty();
-  RETURN_IF_ERROR(here ? session->StartHere(progress) : session->StartMesh(progress));
   return session;
+}
+
+Status ModelSession::Start(const Progress& progress) {
+  const bool here = options_.local_nodes == 0 && options_.nodes.empty();
+  return here ? StartHere(progress) : StartMesh(progress);
+}
+
+// To the user who waits, and to clients of the engine.
+void ModelSession::Say(const std::string& line, const Progress& progress) const {
+  engine_->SetStarting(line);
+  progress(line);
 }
 
 Status ModelSession::FindNodes() {
@@ -202,7 +210,7 @@ Result<WireChoice> ModelSession::Wire() const {
   return WireChoice(*codec);
 }
 
-Status ModelSession::StartHere(const std::function<void(const std::string&)>& progress) {
+Status ModelSession::StartHere(const Progress& progress) {
   ASSIGN_OR_RETURN(kernels_, ChooseKernels(options_.inexact_blas));
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file_));
   pool_ = std::make_unique<ThreadPool>(options_.threads);
@@ -217,7 +225,7 @@ Status ModelSession::StartHere(const std::function<void(const std::string&)>& pr
   });
   while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
     const int64_t total = std::max<int64_t>(loaded.bytes_total, 1);
-    progress(fmt::format("loading {} %", 100 * loaded.bytes_done / total));
+    Say(fmt::format("loading {} %", 100 * loaded.bytes_done / total), progress);
   }
   ASSIGN_OR_RETURN(stage_, loading.get());
   const Epoch epoch{1};
@@ -227,7 +235,7 @@ Status ModelSession::StartHere(const std::function<void(const std::string&)>& pr
 }
 
 // Where nodes that dial in are reached; waits for those of --node.
-Status ModelSession::OpenHub(const std::function<void(const std::string&)>& progress) {
+Status ModelSession::OpenHub(const Progress& progress) {
   if (!options_.hub_listen.empty()) {
     if (options_.mesh == nullptr) {
       ASSIGN_OR_RETURN(options_.mesh, OpenMesh(options_.state));
@@ -256,22 +264,23 @@ Status ModelSession::ReachThroughHub(MeshNode& node) const {
   return OkStatus();
 }
 
-Status ModelSession::StartMesh(const std::function<void(const std::string&)>& progress) {
+Status ModelSession::StartMesh(const Progress& progress) {
   MeshOptions mesh;
   if (options_.local_nodes > 0) {
-    progress(fmt::format("starting {} nodes", options_.local_nodes));
+    Say(fmt::format("starting {} nodes", options_.local_nodes), progress);
     ASSIGN_OR_RETURN(local_nodes_, LocalNodes::Start(options_.local_nodes, options_.threads,
                                                      options_.log_level, options_.inexact_blas));
     for (size_t i = 0; i < local_nodes_->names().size(); ++i) {
       mesh.nodes.push_back({local_nodes_->names()[i], local_nodes_->addresses()[i], {}});
     }
   }
-  RETURN_IF_ERROR(OpenHub(progress));
+  const auto say = [&](const std::string& line) { Say(line, progress); };
+  RETURN_IF_ERROR(OpenHub(say));
   mesh.needs_all = !takes_all_;
   mesh.nodes.insert(mesh.nodes.end(), nodes_.begin(), nodes_.end());
   std::error_code failed;
   mesh.model_path = std::filesystem::absolute(options_.model, failed).string();
-  const Manifest manifest = ReadManifest(*file_, options_.threads, progress);
+  const Manifest manifest = ReadManifest(*file_, options_.threads, say);
   mesh.model_identity = manifest.hash;
   mesh.weights.source = std::make_shared<FileContents>(file_, manifest);
   mesh.weights.limit = std::make_shared<UploadLimit>(options_.max_upload_mbit * kBytesPerSInMbit);

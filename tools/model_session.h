@@ -55,10 +55,14 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options);
 
 class ModelSession {
  public:
-  // Opens the model and waits until every stage has answered; `progress` gets lines to show
-  // meanwhile. Errors name the file, the node or the option.
-  static Result<std::unique_ptr<ModelSession>> Open(
-      const SessionOptions& options, const std::function<void(const std::string&)>& progress);
+  using Progress = std::function<void(const std::string&)>;  // gets lines to show
+
+  // Opens the model; its engine refuses requests until Start. Errors name the file, the node or
+  // the option.
+  static Result<std::unique_ptr<ModelSession>> Open(const SessionOptions& options);
+  // Blocks until every stage has answered; `progress` gets lines to show meanwhile, as does
+  // engine().status(). Called once. Errors name the node.
+  Status Start(const Progress& progress);
   ~ModelSession();
 
   // A node that joined meanwhile, or is back at another address: it is taken in when that is worth
@@ -78,12 +82,13 @@ class ModelSession {
   explicit ModelSession(const SessionOptions& options) : options_(options) {}
   Status FindNodes();
   Status FillDefaults();
-  Status StartHere(const std::function<void(const std::string&)>& progress);
+  void Say(const std::string& line, const Progress& progress) const;
+  Status StartHere(const Progress& progress);
   Result<WireChoice> Wire() const;
-  Status OpenHub(const std::function<void(const std::string&)>& progress);
+  Status OpenHub(const Progress& progress);
   // Where a node that dials out is reached. Error: there is no hub.
   Status ReachThroughHub(MeshNode& node) const;
-  Status StartMesh(const std::function<void(const std::string&)>& progress);
+  Status StartMesh(const Progress& progress);
 
   SteadyClock clock_;
   SessionOptions options_;

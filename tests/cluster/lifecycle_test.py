@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import time
 
 from shoal_process import (
@@ -152,6 +153,37 @@ class Restart(ShoalTestCase):
         with open(os.path.join(state, "mesh.json"), "w", encoding="utf-8") as file:
             file.write('{"version": 1, "nodes": 3}')
         self.assert_refused("serve", says=["MODEL", "mesh.json", "not the state of a mesh"])
+
+
+class Starting(ShoalTestCase):
+    def test_clients_are_told_to_come_again_until_every_stage_has_answered(self):
+        _, address = self.start_node("--store", os.path.join(self.folder, "store"))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        process = self.start_shoal(
+            "serve", real_model(), "--listen", f"127.0.0.1:{port}", "--node", address, "--plan", "spread",
+            "--max-upload", 80,
+        )  # fmt: skip
+        seen = wait_for(lambda: self.health(port), "the server is there")
+        self.assertEqual(seen[0], 503)
+        self.assertTrue(seen[1], "Retry-After")
+        wait_for(lambda: "fetched" in str(self.health(port)[2].get("detail")), "it says how far it is")
+        status, _, error = self.ask(port, "POST", "/v1/completions", {"prompt": "Hi", "max_tokens": 1})
+        self.assertEqual((status, error["error"]["code"]), (503, "not_ready"))
+        process.read_line()
+        self.assertEqual(self.health(port)[0], 200)
+
+    def ask(self, port, method, path, body=None):
+        """(status, Retry-After, JSON)"""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return response.status, response.getheader("Retry-After"), json.loads(response.read())
+
+    def health(self, port):
+        with contextlib.suppress(ConnectionRefusedError):
+            return self.ask(port, "GET", "/health")
 
 
 class Queue(ShoalTestCase):
