@@ -14,10 +14,12 @@ class DeadlineGuard {
  public:
   // Calls `expire` on a thread of its own after `timeout_ms`, unless destroyed before.
   DeadlineGuard(int timeout_ms, std::function<void()> expire)
-      : thread_([this, timeout_ms, expire = std::move(expire)] {
+      : deadline_(After(timeout_ms)), thread_([this, expire = std::move(expire)] {
           std::unique_lock lock(mutex_);
-          const auto timeout = std::chrono::milliseconds(timeout_ms);
-          if (!changed_.wait_for(lock, timeout, [this] { return done_; })) expire();
+          for (Time until = deadline_; !done_ && Clock::now() < until; until = deadline_) {
+            changed_.wait_until(lock, until);
+          }
+          if (!done_) expire();
         }) {}
 
   ~DeadlineGuard() {
@@ -29,13 +31,25 @@ class DeadlineGuard {
     thread_.join();
   }
 
+  // Something has got on: `timeout_ms` from now. No effect once expired.
+  void Extend(int timeout_ms) {
+    const std::lock_guard lock(mutex_);
+    deadline_ = After(timeout_ms);
+    changed_.notify_all();
+  }
+
   DeadlineGuard(const DeadlineGuard&) = delete;
   DeadlineGuard& operator=(const DeadlineGuard&) = delete;
 
  private:
-  std::mutex mutex_;  // guards done_
+  using Clock = std::chrono::steady_clock;
+  using Time = Clock::time_point;
+  static Time After(int timeout_ms) { return Clock::now() + std::chrono::milliseconds(timeout_ms); }
+
+  std::mutex mutex_;  // guards the next three
   std::condition_variable changed_;
   bool done_ = false;
+  Time deadline_;
   std::thread thread_;
 };
 

@@ -208,8 +208,8 @@ void Mesh::Serve() {
   const Result<PlanAction> attached = lifecycle_.Apply(epoch, {PlanEvent::Kind::kAttached});
   CHECK(attached.ok(), attached.error().message);
   spdlog::info("epoch {}: {} stages ready", epoch.value, stages);
+  Remember();  // requests are served already; who is told that it is ready may rely on this
   Announce(OkStatus());
-  Remember();
   served_since_ns_ = clock_.NowNs();
   const Ending ending = WatchOver();
   if (ending.loss.error.code == ErrorCode::kCancelled) {

@@ -15,9 +15,12 @@ namespace shoal {
 
 namespace {
 
-// Weights that come over a slow link take hours; a dead node is noticed by keep-alive well before,
-// and a node whose sources bring nothing says so.
+// Weights that come over a slow link take hours; a node whose sources bring nothing says so.
 constexpr int kPrepareTimeoutMs = 24 * 60 * 60 * 1000;
+// A node ends an older plan first, whose last step may take some seconds; then it says five times a
+// second how far it is.
+constexpr int kPrepareBeginsMs = 6 * kCallTimeoutMs;
+constexpr int kPrepareSilenceMs = 2000;
 constexpr uint64_t kMostEpoch = uint64_t{1} << 62;  // microseconds since 1970 have far to go
 constexpr int kProfileTimeoutMs = 5 * 60 * 1000;    // seconds, but of a slow or busy device
 
@@ -183,10 +186,16 @@ Status NodeLink::Prepare(const ShardOrder& order,
     peer.set_layer_end(from.layers.end);
   }
   request.set_activation_codec(order.codec.ToString());
+  std::atomic<bool> silent = false;
+  DeadlineGuard guard(kPrepareBeginsMs, [&] {
+    silent = true;
+    context->TryCancel();
+  });
   const auto reader = stub_->Prepare(context.get(), request);
   v1::PrepareProgress message;
   bool ready = false;
   while (reader->Read(&message)) {
+    guard.Extend(kPrepareSilenceMs);
     progress({message.fetched_bytes(), message.fetch_total_bytes(), message.bytes_done(),
               message.bytes_total()});
     ready = message.ready();
@@ -196,6 +205,7 @@ Status NodeLink::Prepare(const ShardOrder& order,
     const std::lock_guard lock(mutex_);
     call_ = nullptr;
   }
+  if (silent) return Unavailable(label() + " fell silent while it was to load its layers");
   if (!status.ok()) return Explain(status);
   if (!ready) return InternalError(node_.name + ": ended loading without saying that it is ready");
   return OkStatus();

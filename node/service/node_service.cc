@@ -340,7 +340,7 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   std::future<Status> loading = std::async(
       std::launch::async, [&] { return LoadShard(*request, *shard, *spares, progress); });
   v1::PrepareProgress message;
-  while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready) {
+  do {
     message.set_bytes_done(progress.load.bytes_done);
     message.set_bytes_total(progress.load.bytes_total);
     message.set_fetched_bytes(progress.fetch.bytes_done);
@@ -349,7 +349,7 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
     if (!context->IsCancelled() && CheckAvailable().ok()) continue;
     progress.load.cancelled = true;
     if (weights_ != nullptr) weights_->CancelFetch();
-  }
+  } while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready);
   const Status loaded = loading.get();
   if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);  // why it was given up
   if (!loaded.ok()) return AsGrpc(loaded);

@@ -18,9 +18,8 @@ namespace {
 constexpr size_t kMaxWaiting = 4;  // streams; a coordinator opens one for each Prepare
 constexpr auto kPoll = std::chrono::milliseconds(100);
 
-std::chrono::system_clock::time_point CallDeadline() {
-  return std::chrono::system_clock::now() + std::chrono::milliseconds(kCallTimeoutMs);
-}
+// One that does not answer soon is done without; everyone waits for it meanwhile.
+constexpr auto kHaveTimeout = std::chrono::milliseconds(2000);
 
 }  // namespace
 
@@ -67,7 +66,7 @@ PeerChannel::~PeerChannel() {
 
 Result<std::set<Sha256Digest>> PeerChannel::Have(std::span<const Sha256Digest> wanted) {
   grpc::ClientContext context;
-  context.set_deadline(CallDeadline());
+  context.set_deadline(std::chrono::system_clock::now() + kHaveTimeout);
   v1::HaveRequest request;
   for (const Sha256Digest& digest : wanted) {
     request.mutable_hashes()->append(digest.begin(), digest.end());

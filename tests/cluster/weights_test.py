@@ -114,6 +114,19 @@ class Weights(ShoalTestCase):
         self.assertEqual(node.wait(GIVES_UP_S), 0)
         self.assertEqual(coordinator.wait(), 1)
 
+    def test_a_node_that_falls_silent_while_it_fetches_is_done_without(self):
+        nodes = [self.start(name, "--name", name)[0] for name in ("a", "b")]
+        server = self.start_shoal(
+            "serve", real_model(), "--listen", "127.0.0.1:0", "--plan", "spread",
+            "--mesh-listen", self.mesh_listen(), "--max-upload", SLOW_MBIT,
+        )  # fmt: skip
+        wait_for(lambda: self.store_bytes("b") > 0, "something has come")
+        nodes[1].pause()
+        self.assertIn("serving", server.read_line())
+        self.assertRegex(server.errors(), "node b at .* fell silent")
+        self.assertIn("1 stages ready", server.errors())
+        nodes[1].send(signal.SIGCONT)
+
     def test_with_spares_nothing_is_fetched_or_loaded_after_a_loss(self):
         nodes = [self.start(name, "--log-level", "debug") for name in "abc"]
         server = self.start_server(
