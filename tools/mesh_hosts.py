@@ -1,6 +1,7 @@
 """Nodes on hosts of their own (network namespaces) that are members of a mesh whose coordinator is this
 machine: for survive.py and join_time.py. Needs root."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -63,6 +64,11 @@ class MeshHosts:
 
     def store(self, i):
         return os.path.join(self.folder, f"store-{i}")
+
+    def forget_plan(self):
+        """So that the next server plans anew."""
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f"{self.folder}/server/mesh.json")
 
     def empty_store(self, i):
         shutil.rmtree(self.store(i))

@@ -92,6 +92,7 @@ class NodesOnHosts:
             self.hosts.spaces.set_link(i, "up")
             self.hosts.empty_store(i)
         self.server.end()
+        self.hosts.forget_plan()
 
 
 def answer(nodes, moment=None, act=None):
