@@ -8,17 +8,26 @@ namespace shoal {
 
 namespace {
 
-// Of a type as CLI11 writes a set: "TEXT:{self,off}".
+// Of a type as CLI11 writes a set, "TEXT:{self,off}", or names of numbers, "INT:value in {a->0} OR
+// ...".
 std::vector<std::string> Choices(const std::string& type) {
   std::vector<std::string> choices;
   const size_t open = type.find('{'), close = type.find('}');
   if (open == std::string::npos || close == std::string::npos) return choices;
   for (size_t begin = open + 1; begin < close;) {
     const size_t end = std::min(type.find(',', begin), close);
-    choices.push_back(type.substr(begin, end - begin));
+    choices.push_back(type.substr(begin, std::min(end, type.find("->", begin)) - begin));
     begin = end + 1;
   }
   return choices;
+}
+
+// Names instead of the numbers that they stand for; what else is taken comes after "}:".
+std::string ShownType(const std::string& type, const std::vector<std::string>& choices) {
+  if (type.find("->") == std::string::npos) return type;
+  const size_t others = type.find("}:");
+  const std::string names = fmt::format("{{{}}}", JoinWords(choices, ","));
+  return others == std::string::npos ? names : names + " or " + type.substr(others + 2);
 }
 
 CliOption ReadOption(const CLI::Option& option) {
@@ -29,6 +38,7 @@ CliOption ReadOption(const CLI::Option& option) {
   if (read.positional) read.names = {option.get_name(true)};
   if (option.get_items_expected_max() > 0) read.value = option.get_type_name();
   read.choices = Choices(read.value);
+  read.value = ShownType(read.value, read.choices);
   read.description = option.get_description();
   read.default_value = option.get_default_str();
   read.required = option.get_required();

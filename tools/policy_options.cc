@@ -122,7 +122,9 @@ Status UseShareOfCpu(const NodeAllowance& allowance, int& threads) {
     const double share = allowance.cpu_share * UsePerformanceCores();
     threads = std::max(1, static_cast<int>(std::lround(share)));
   }
-  if (allowance.nice > 0 && ::setpriority(PRIO_PROCESS, 0, allowance.nice) != 0) {
+  // It may have begun with more, which it could not take back.
+  const int nice = std::max(allowance.nice, ::getpriority(PRIO_PROCESS, 0));
+  if (allowance.nice > 0 && ::setpriority(PRIO_PROCESS, 0, nice) != 0) {
     return FailedPrecondition(fmt::format("--nice {}: {}", allowance.nice, std::strerror(errno)));
   }
   return OkStatus();

@@ -172,6 +172,10 @@ class Pages(ShoalTestCase):
         self.assertEqual(self.complete("shoal", "keys", "a"), ["add"])
         self.assertIn("--json", self.complete("shoal", "keys", "list", "--"))
         self.assertEqual(self.complete("shoal", "serve", "--tls", ""), ["self"])
+        self.assertEqual(self.complete("shoal", "serve", "--kv-type", ""), ["f16", "f32", "q8_0"])
+        self.assertEqual(self.complete("shoal", "bench", "--threads", ""), ["auto"])
+        for page in os.listdir(os.path.join(self.share, "man/man1")):
+            self.assertNotIn("->", self.read(f"man/man1/{page}").replace("\\-", "-"), page)
 
 
 if __name__ == "__main__":
