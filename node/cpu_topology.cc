@@ -40,12 +40,4 @@ std::vector<int> PerformanceCpus(const std::vector<Cpu>& cpus) {
   return chosen;
 }
 
-int ReadCpuQuota(const std::string& path) {
-  std::ifstream file(path);
-  int64_t quota_us = 0;
-  int64_t period_us = 0;
-  if (!(file >> quota_us >> period_us) || quota_us <= 0 || period_us <= 0) return 0;
-  return static_cast<int>(std::min<int64_t>((quota_us + period_us - 1) / period_us, 1 << 20));
-}
-
 }  // namespace shoal

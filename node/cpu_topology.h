@@ -22,8 +22,4 @@ std::vector<Cpu> ReadCpus(const std::string& root, const std::vector<int>& ids);
 // core share its multipliers, and a slow core would be waited for.
 std::vector<int> PerformanceCpus(const std::vector<Cpu>& cpus);
 
-// The whole processors that a control group's cpu.max file grants ("200000 100000": 2); 0 if there
-// is no such file or no limit.
-int ReadCpuQuota(const std::string& path);
-
 }  // namespace shoal

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "kernels/int8_peak.h"
+#include "node/control_group.h"
 
 namespace shoal {
 
@@ -135,7 +137,11 @@ double MeasureInt8MacsPerS(kernels::Isa isa, ThreadPool& pool) {
   return BestPerS(macs, pass);
 }
 
-int64_t AvailableMemoryBytes() { return ReadProcKilobytes("/proc/meminfo", "MemAvailable:"); }
+int64_t AvailableMemoryBytes() {
+  const int64_t machine = ReadProcKilobytes("/proc/meminfo", "MemAvailable:");
+  const std::optional<int64_t> group = ReadGroupLimits("").free_memory_bytes;
+  return machine > 0 && group ? std::min(machine, *group) : machine;
+}
 
 int64_t TotalMemoryBytes() { return ReadProcKilobytes("/proc/meminfo", "MemTotal:"); }
 
@@ -169,7 +175,7 @@ int UsePerformanceCores() {
   for (const int id : chosen) CPU_SET(id, &set);
   sched_setaffinity(0, sizeof(set), &set);  // without it the threads only run less well placed
   const int cores = static_cast<int>(chosen.size());
-  const int quota = ReadCpuQuota("/sys/fs/cgroup/cpu.max");
+  const int quota = ReadGroupLimits("").cpus;
   return quota > 0 ? std::min(cores, quota) : cores;
 }
 

@@ -23,7 +23,7 @@ double MeasureMemoryBytesPerS(ThreadPool& pool);
 // int8 multiply-adds per second on registers: what prefill is held against.
 double MeasureInt8MacsPerS(kernels::Isa isa, ThreadPool& pool);
 
-// Memory the OS could give to this process now; 0 if it does not say.
+// Memory the OS could give to this process now, within its control groups; 0 if it does not say.
 int64_t AvailableMemoryBytes();
 
 // Memory of the machine; 0 if the OS does not say.

@@ -73,7 +73,7 @@ Status ShardHost::Load(const ShardRequest& request, std::span<const ShardRequest
       spares_.clear();  // their memory may be needed
       RETURN_IF_ERROR(OpenModel(request, open_stored));
       opened = true;
-      ASSIGN_OR_RETURN(current_, LoadStage(request, progress));
+      ASSIGN_OR_RETURN(current_, LoadStage(request, INT64_MAX, progress));
     }
   }
   current_.stage->CloseAll();
@@ -106,17 +106,15 @@ void ShardHost::HoldSpares(std::span<const ShardRequest> wanted, const OpenStore
 }
 
 Status ShardHost::HoldSpare(const ShardRequest& request) {
-  // A stage's weights are about as large, layer by layer, as the ones that are held.
-  const double layer_bytes =
-      static_cast<double>(current_.stage->memory().weights_bytes) / current_.request.layers.size();
-  const double needed = kSpareMargin * layer_bytes * request.layers.size();
-  const int64_t available = AvailableMemoryBytes();
-  if (available > 0 && needed > static_cast<double>(available)) {
-    return ResourceExhausted(fmt::format("{} MiB needed, {} MiB free",
-                                         static_cast<int64_t>(needed) >> 20, available >> 20));
-  }
+  // Sessions are in one stage at a time: the larger one's KV is what the limit has to allow for.
+  const int64_t kv_per_layer =
+      current_.stage->options().kv_budget_bytes / current_.request.layers.size();
+  const int64_t kv_bytes =
+      kv_per_layer * std::max(request.layers.size(), current_.request.layers.size());
+  const auto room = static_cast<double>(RoomBytes(kv_bytes));
   LoadProgress progress;
-  ASSIGN_OR_RETURN(Held held, LoadStage(request, &progress));
+  ASSIGN_OR_RETURN(Held held,
+                   LoadStage(request, static_cast<int64_t>(room / kSpareMargin), &progress));
   spares_.push_back(std::move(held));
   return OkStatus();
 }
@@ -126,25 +124,40 @@ void ShardHost::Unload() {
   spares_.clear();
 }
 
-int64_t ShardHost::weights_bytes() const {
+int64_t ShardHost::OfferedBytes() const {
+  const int64_t available = AvailableMemoryBytes();
+  if (available <= 0) return memory_limit_bytes_;
+  const int64_t ours = available + WeightsBytes();
+  return memory_limit_bytes_ > 0 ? std::min(memory_limit_bytes_, ours) : ours;
+}
+
+int64_t ShardHost::RoomBytes(int64_t kv_bytes) const {
+  const int64_t available = AvailableMemoryBytes();
+  const int64_t free = available > 0 ? available : INT64_MAX;
+  if (memory_limit_bytes_ == 0) return free;
+  return std::min(free, std::max<int64_t>(memory_limit_bytes_ - WeightsBytes() - kv_bytes, 0));
+}
+
+int64_t ShardHost::WeightsBytes() const {
   int64_t bytes = current_.stage == nullptr ? 0 : current_.stage->memory().weights_bytes;
   for (const Held& held : spares_) bytes += held.stage->memory().weights_bytes;
   return bytes;
 }
 
-Result<ShardHost::Held> ShardHost::LoadStage(const ShardRequest& request, LoadProgress* progress) {
+Result<ShardHost::Held> ShardHost::LoadStage(const ShardRequest& request, int64_t most_weight_bytes,
+                                             LoadProgress* progress) {
   ASSIGN_OR_RETURN(const ModelConfig config, ReadModelConfig(*file_));
   StageOptions options;
   options.range = request.layers;
   options.stage_index = request.stage_index;
   options.kv_type = request.kv_type;
+  options.most_weight_bytes = most_weight_bytes;
   options.kv_budget_bytes =
       config.KvBytesPerToken(request.layers.size(), request.kv_type) * request.kv_tokens;
-  const int64_t available = AvailableMemoryBytes();
-  if (available > 0 && options.kv_budget_bytes > available) {
+  if (const int64_t room = RoomBytes(0); options.kv_budget_bytes > room) {
     return ResourceExhausted(fmt::format("KV for {} tokens needs {} MiB, this device has {} MiB",
                                          request.kv_tokens, options.kv_budget_bytes >> 20,
-                                         available >> 20));
+                                         room >> 20));
   }
   Held held;
   held.request = request;

@@ -40,9 +40,14 @@ using OpenStored = std::function<Result<GgufFile>()>;
 class ShardHost {
  public:
   // `kernels` and `pool` outlive the host. The pool serves whoever runs the stage. Identities of
-  // files are remembered in `cache_folder` (empty: nowhere).
-  ShardHost(const kernels::KernelTable& kernels, ThreadPool& pool, std::string cache_folder)
-      : kernels_(kernels), pool_(pool), cache_folder_(std::move(cache_folder)) {}
+  // files are remembered in `cache_folder` (empty: nowhere). Weights and KV of all stages take at
+  // most `memory_limit_bytes` (0: what the OS says is available).
+  ShardHost(const kernels::KernelTable& kernels, ThreadPool& pool, std::string cache_folder,
+            int64_t memory_limit_bytes)
+      : kernels_(kernels),
+        pool_(pool),
+        cache_folder_(std::move(cache_folder)),
+        memory_limit_bytes_(memory_limit_bytes) {}
 
   // Makes stage() hold the request's layers, without sessions. `open_stored` (none: there is no
   // store) serves a request without a path, or whose file is not here; it is called once at most.
@@ -56,7 +61,8 @@ class ShardHost {
   // Null before Load.
   Stage* stage() { return current_.stage.get(); }
   void Unload();
-  int64_t weights_bytes() const;  // of all stages that are held
+  // What stages may take here: those that are held, and what is available besides. 0: unknown.
+  int64_t OfferedBytes() const;
 
  private:
   struct Held {
@@ -70,11 +76,15 @@ class ShardHost {
   void HoldSpares(std::span<const ShardRequest> wanted, const OpenStored& open_stored,
                   const LoadProgress* progress);
   Status HoldSpare(const ShardRequest& request);
-  Result<Held> LoadStage(const ShardRequest& request, LoadProgress* progress);
+  int64_t WeightsBytes() const;               // of all stages that are held
+  int64_t RoomBytes(int64_t kv_bytes) const;  // for more, where sessions get that much of the limit
+  Result<Held> LoadStage(const ShardRequest& request, int64_t most_weight_bytes,
+                         LoadProgress* progress);
 
   const kernels::KernelTable& kernels_;
   ThreadPool& pool_;
   const std::string cache_folder_;
+  const int64_t memory_limit_bytes_;
   std::shared_ptr<const GgufFile> file_;  // shared with the stage
   Sha256Digest identity_{};               // of file_, if it is a file
   bool is_stored_ = false;                // file_ is what the store has of the model

@@ -24,7 +24,7 @@
 #include "base/file_descriptor.h"
 #include "kernels/isa.h"
 #include "net/discovery.h"
-#include "node/cpu_topology.h"
+#include "node/control_group.h"
 #include "node/profiler.h"
 #include "tools/host_name.h"
 
@@ -186,12 +186,6 @@ DoctorFacts::Disk LookAtDisk(const std::string& folder) {
   return disk;
 }
 
-std::optional<int64_t> MemoryLimit() {
-  int64_t limit = 0;
-  if (!(std::ifstream("/sys/fs/cgroup/memory.max") >> limit)) return std::nullopt;
-  return limit;
-}
-
 }  // namespace
 
 DoctorFacts Probe(const DoctorQuestion& question) {
@@ -207,7 +201,8 @@ DoctorFacts Probe(const DoctorQuestion& question) {
   for (const Address& address : question.peers) facts.peers.push_back(DialPeer(address));
   facts.free_memory_bytes = AvailableMemoryBytes();
   facts.total_memory_bytes = TotalMemoryBytes();
-  facts.memory_limit_bytes = MemoryLimit();
+  const GroupLimits group = ReadGroupLimits("");
+  facts.memory_limit_bytes = group.memory_bytes;
   for (const std::string& folder : question.disks) facts.disks.push_back(LookAtDisk(folder));
   facts.host_name = HostName();
   AddressList list(nullptr, ::freeaddrinfo);
@@ -216,7 +211,7 @@ DoctorFacts Probe(const DoctorQuestion& question) {
   facts.isa = isa.ok() ? std::string(kernels::IsaName(*isa)) : isa.error().message;
   facts.isa_is_slow = isa.ok() && *isa == kernels::Isa::kReference;
   facts.cpus = static_cast<int>(std::thread::hardware_concurrency());
-  facts.cpu_quota = ReadCpuQuota("/sys/fs/cgroup/cpu.max");
+  facts.cpu_quota = group.cpus;
   return facts;
 }
 

@@ -353,8 +353,9 @@ Result<std::unique_ptr<Stage>> Stage::Load(std::shared_ptr<const GgufFile> file,
     return InvalidArgument(fmt::format("layers [{}, {}) are not within [0, {})", range.begin,
                                        range.end, config.layers));
   }
-  ASSIGN_OR_RETURN(StageWeights weights,
-                   LoadWeights(*file, config, range, kernels, pool, progress));
+  ASSIGN_OR_RETURN(
+      StageWeights weights,
+      LoadWeights(*file, config, range, options.most_weight_bytes, kernels, pool, progress));
   return std::unique_ptr<Stage>(new Stage(std::make_unique<State>(
       std::move(file), config, options, kernels, pool, std::move(weights))));
 }

@@ -33,6 +33,7 @@ struct StageOptions {
   int32_t stage_index = 0;
   TensorType kv_type = TensorType::kF16;  // REQUIRES IsKvType
   int64_t kv_budget_bytes = 0;  // of all sessions together; a session that does not fit is refused
+  int64_t most_weight_bytes = INT64_MAX;  // resident; else the stage is not loaded
 };
 
 // Where loading stands; read by another thread while Load runs, which may give it up.

@@ -79,7 +79,8 @@ Status WeightLoader::CheckNoOthers(std::string_view prefix) const {
   return OkStatus();
 }
 
-Status WeightLoader::Pack(ThreadPool& pool, LoadProgress* progress, StageWeights& weights) {
+Status WeightLoader::Pack(ThreadPool& pool, int64_t most_bytes, LoadProgress* progress,
+                          StageWeights& weights) {
   int64_t packed_bytes = 0;
   int64_t file_bytes = 0;
   int64_t expert_bytes = 0;
@@ -90,6 +91,10 @@ Status WeightLoader::Pack(ThreadPool& pool, LoadProgress* progress, StageWeights
     weights.resident_bytes += planned.resident_bytes();
     if (planned.expert) expert_bytes += planned.resident_bytes();
     weights.formats.Add(planned.matrix->type);
+  }
+  if (weights.resident_bytes > most_bytes) {
+    return ResourceExhausted(fmt::format("its weights need {} MiB, there is room for {}",
+                                         weights.resident_bytes >> 20, most_bytes >> 20));
   }
   weights.bytes_per_token = weights.resident_bytes;
   if (expert_bytes != 0) {

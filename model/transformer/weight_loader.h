@@ -53,7 +53,7 @@ class WeightLoader {
   Status CheckNoOthers(std::string_view prefix) const;
 
   // Packs what was found, and fills in what `weights` says of bytes and formats.
-  Status Pack(ThreadPool& pool, LoadProgress* progress, StageWeights& weights);
+  Status Pack(ThreadPool& pool, int64_t most_bytes, LoadProgress* progress, StageWeights& weights);
 
  private:
   struct PlannedMatrix {

@@ -154,8 +154,8 @@ Status FindEnds(WeightLoader& loader, LayerRange range, StageWeights& weights) {
 }  // namespace
 
 Result<StageWeights> LoadWeights(const GgufFile& file, const ModelConfig& config, LayerRange range,
-                                 const kernels::KernelTable& kernels, ThreadPool& pool,
-                                 LoadProgress* progress) {
+                                 int64_t most_bytes, const kernels::KernelTable& kernels,
+                                 ThreadPool& pool, LoadProgress* progress) {
   StageWeights weights;
   weights.layers.resize(static_cast<size_t>(range.size()));
   WeightLoader loader(file, config, kernels);
@@ -163,7 +163,7 @@ Result<StageWeights> LoadWeights(const GgufFile& file, const ModelConfig& config
     RETURN_IF_ERROR(FindLayer(loader, i, weights.layers[static_cast<size_t>(i - range.begin)]));
   }
   RETURN_IF_ERROR(FindEnds(loader, range, weights));
-  RETURN_IF_ERROR(loader.Pack(pool, progress, weights));
+  RETURN_IF_ERROR(loader.Pack(pool, most_bytes, progress, weights));
   return weights;
 }
 

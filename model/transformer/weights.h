@@ -76,9 +76,9 @@ struct StageWeights {
 };
 
 // `file` outlives the result. REQUIRES a config that was read from `file` and a non-empty range
-// within its layers.
+// within its layers. kResourceExhausted if more than `most_bytes` would be resident.
 Result<StageWeights> LoadWeights(const GgufFile& file, const ModelConfig& config, LayerRange range,
-                                 const kernels::KernelTable& kernels, ThreadPool& pool,
-                                 LoadProgress* progress);
+                                 int64_t most_bytes, const kernels::KernelTable& kernels,
+                                 ThreadPool& pool, LoadProgress* progress);
 
 }  // namespace shoal

@@ -105,7 +105,7 @@ NodeService::NodeService(const NodeOptions& options, const kernels::KernelTable&
       kernels_(kernels),
       weights_(weights),
       pool_(options.threads),
-      shard_host_(kernels, pool_, options.cache_folder),
+      shard_host_(kernels, pool_, options.cache_folder, options.memory_limit_bytes),
       probe_server_(RandomInstance()) {}
 
 NodeService::~NodeService() = default;
@@ -130,17 +130,12 @@ grpc::Status NodeService::Describe(grpc::ServerContext* /*context*/,
   reply->set_name(options_.name);
   reply->set_isa(std::string(kernels::IsaName(kernels_.isa)));
   reply->set_threads(options_.threads);
-  reply->set_memory_bytes(OfferedMemoryBytes());
+  reply->set_memory_bytes(shard_host_.OfferedBytes());
   reply->set_memory_limited(options_.memory_limit_bytes > 0);
   reply->set_weight_bytes_per_s(weight_bytes_per_s_);
   reply->set_host_id(HostId());
   reply->set_instance(probe_server_.instance());
   return grpc::Status::OK;
-}
-
-int64_t NodeService::OfferedMemoryBytes() {
-  if (options_.memory_limit_bytes > 0) return options_.memory_limit_bytes;
-  return AvailableMemoryBytes() + shard_host_.weights_bytes();
 }
 
 Status NodeService::CheckAvailable() {
@@ -213,7 +208,7 @@ grpc::Status NodeService::Profile(grpc::ServerContext* context, const v1::Profil
     if (!measured.ok()) return ToGrpcStatus(measured.error());
     profile = std::move(measured).value();
   }
-  AddPresentState(OfferedMemoryBytes(), *profile);
+  AddPresentState(shard_host_.OfferedBytes(), *profile);
   reply.set_done(reply.total());
   *reply.mutable_profile() = std::move(*profile);
   static_cast<void>(writer->Write(reply));

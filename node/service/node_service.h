@@ -96,7 +96,6 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   std::optional<std::string> MakeLanePath();  // none: this node offers no lanes
   bool IsServing();
   Trust TrustOf(const std::string& node_id) const;  // of another node that is to be dialled
-  int64_t OfferedMemoryBytes();                     // REQUIRES prepare_mutex_ to be held
 
   std::atomic<uint64_t> lanes_ = 0;  // offered so far
   const NodeOptions options_;

@@ -145,6 +145,19 @@ class Weights(ShoalTestCase):
         self.assertIn("2 stages ready", server.process.errors())
         self.assertEqual([(self.fetched(node), self.loaded(node)) for node in survivors], before)
 
+    def test_spares_stay_within_the_memory_that_a_node_lends(self):
+        lent_mib = 95
+        limited = ("--memory-limit", lent_mib, "--log-level", "debug")
+        nodes = [self.start(name, *limited) for name in "abc"]
+        self.start_server(
+            real_model(), "--plan", "spread", "--spares", 1, "-c", 512, "--sessions", 1,
+            *(option for _, address in nodes for option in ("--node", address)),
+        )  # fmt: skip
+        said = [node.errors() for node, _ in nodes]
+        held = [sum(map(int, re.findall(r"packed, (\d+) MiB", text))) for text in said]
+        self.assertLessEqual(max(held), lent_mib)
+        self.assertRegex("".join(said), r"no spare of .*: its weights need \d+ MiB, there is room")
+
     def loaded(self, node):
         """How many stages it packed, spares among them."""
         return node.errors().count(" packed, ")

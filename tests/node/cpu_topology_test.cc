@@ -60,12 +60,5 @@ TEST_F(CpuTopologyTest, UndescribedProcessorsAreCores) {
   EXPECT_THAT(Chosen({0, 1, 2}), ElementsAre(0, 1, 2));
 }
 
-TEST_F(CpuTopologyTest, QuotasAreRoundedUp) {
-  EXPECT_EQ(ReadCpuQuota(dir_.Write("two", "200000 100000\n")), 2);
-  EXPECT_EQ(ReadCpuQuota(dir_.Write("half", "50000 100000\n")), 1);
-  EXPECT_EQ(ReadCpuQuota(dir_.Write("none", "max 100000\n")), 0);
-  EXPECT_EQ(ReadCpuQuota(dir_.path() + "/missing"), 0);
-}
-
 }  // namespace
 }  // namespace shoal
