@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/atomic_file.h"
+#include "base/file_lock.h"
 #include "coordinator/api/api_keys.h"
 #include "tools/api_key_path.h"
 #include "tools/commands.h"
@@ -34,9 +35,15 @@ auto Find(std::vector<ApiKey>& keys, const std::string& name) {
                       [&](const ApiKey& key) { return key.name == name; });
 }
 
+// Held while the keys are read, changed and written.
+Result<FileLock> LockKeys(const std::string& folder) {
+  return FileLock::Wait(ApiKeyPath(folder) + ".lock");
+}
+
 Status AddKey(const KeysOptions& options) {
   RETURN_IF_ERROR(CheckApiKeyName(options.name));
   ASSIGN_OR_RETURN(const std::string folder, StateFolder(options.state));
+  ASSIGN_OR_RETURN(const FileLock alone, LockKeys(folder));
   ASSIGN_OR_RETURN(std::vector<ApiKey> keys, LoadApiKeys(ApiKeyPath(folder)));
   if (Find(keys, options.name) != keys.end()) {
     return FailedPrecondition(
@@ -75,6 +82,7 @@ Status ListKeys(const KeysOptions& options) {
 
 Status RemoveKey(const KeysOptions& options) {
   ASSIGN_OR_RETURN(const std::string folder, StateFolder(options.state));
+  ASSIGN_OR_RETURN(const FileLock alone, LockKeys(folder));
   ASSIGN_OR_RETURN(std::vector<ApiKey> keys, LoadApiKeys(ApiKeyPath(folder)));
   const auto found = Find(keys, options.name);
   if (found == keys.end()) return NotFound("there is no key of that name; see shoal keys list");

@@ -97,7 +97,10 @@ Status EnterMesh(NodeCommandOptions& options, MeshStay& membership) {
   std::error_code failed;
   std::filesystem::create_directories(membership.folder, failed);
   Result<FileLock> lock = FileLock::Try(membership.folder + "/lock");
-  if (!lock.ok()) return lock.error().WithContext("another shoal node runs with this identity");
+  if (!lock.ok() && lock.error().code == ErrorCode::kUnavailable) {
+    return lock.error().WithContext("another shoal node runs with this identity");
+  }
+  if (!lock.ok()) return lock.error();
   membership.lock.emplace(std::move(*lock));
   if (!options.join.empty()) RETURN_IF_ERROR(Join(options, membership));
   Result<OwnIdentity> own = LoadIdentity(membership.folder, membership.machine, UnixNowS());
@@ -107,7 +110,11 @@ Status EnterMesh(NodeCommandOptions& options, MeshStay& membership) {
         "pairing code, for 'shoal node --join CODE' here",
         options.dial.empty() ? options.listen : options.dial));
   }
-  if (!own.ok()) return own.error();
+  if (!own.ok()) {
+    return Error{
+        own.error().code,
+        own.error().message + "; --join CODE, with a new pairing code, makes it a new one"};
+  }
   ASSIGN_OR_RETURN(membership.coordinator, LoadContact(membership.folder));
   options.node.credentials = std::make_shared<Credentials>(std::move(*own));
   return OkStatus();

@@ -48,8 +48,19 @@ void PrintLine(const std::string& line) {
   std::fflush(stdout);
 }
 
+// A device that only joined a mesh coordinates none.
+Result<std::unique_ptr<MeshAuthority>> OwnMesh(const std::string& state) {
+  ASSIGN_OR_RETURN(std::unique_ptr<MeshAuthority> mesh, FindMesh(state));
+  if (mesh != nullptr) return mesh;
+  ASSIGN_OR_RETURN(const std::string folder, StateFolder(state));
+  return FailedPrecondition(fmt::format(
+      "{}: no mesh is coordinated from here; this works where 'shoal serve' runs, or after 'shoal "
+      "nodes invite'",
+      folder));
+}
+
 Status ListNodes(const NodesOptions& options) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, OpenMesh(options.state));
+  ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, OwnMesh(options.state));
   ASSIGN_OR_RETURN(const Roster roster, mesh->roster().Read());
   if (options.json) {
     Json nodes = Json::array();
@@ -69,7 +80,7 @@ Status ListNodes(const NodesOptions& options) {
 }
 
 Status Revoke(const NodesOptions& options) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, OpenMesh(options.state));
+  ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, OwnMesh(options.state));
   RETURN_IF_ERROR(mesh->roster().Change([&](Roster& roster) -> Status {
     const Result<Member> revoked = roster.Revoke(options.node);
     return revoked.ok() ? OkStatus() : Status(revoked.error());
@@ -79,7 +90,7 @@ Status Revoke(const NodesOptions& options) {
 }
 
 Status Rename(const NodesOptions& options) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, OpenMesh(options.state));
+  ASSIGN_OR_RETURN(const std::unique_ptr<MeshAuthority> mesh, OwnMesh(options.state));
   RETURN_IF_ERROR(mesh->roster().Change(
       [&](Roster& roster) { return roster.Rename(options.node, options.name); }));
   PrintLine(fmt::format("{} is called {} now", options.node, options.name));

@@ -1,9 +1,11 @@
 // `shoal serve`: the OpenAI-compatible server.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -92,6 +94,13 @@ void SayCertificate(const TlsFiles& files) {
   if (!facts.ok()) return;
   fmt::print(stderr, "certificate {}\n    SHA-256 {}\n", files.certificate,
              FingerprintText(facts->fingerprint));
+  const int64_t now_s = UnixNowS();
+  if (now_s > facts->not_after_unix_s || now_s < facts->not_before_unix_s) {
+    spdlog::warn(
+        "clients will refuse this certificate: it is valid from {:%Y-%m-%d} to {:%Y-%m-%d}",
+        fmt::gmtime(static_cast<std::time_t>(facts->not_before_unix_s)),
+        fmt::gmtime(static_cast<std::time_t>(facts->not_after_unix_s)));
+  }
 }
 
 // Without a model: what was served last, over the same nodes.

@@ -1,11 +1,10 @@
 #include "tools/https_files.h"
 
-#include <unistd.h>
-
-#include <vector>
+#include <set>
 
 #include "base/atomic_file.h"
 #include "base/wall_clock.h"
+#include "coordinator/service/mesh_server.h"
 #include "net/identity/x509.h"
 #include "tools/host_name.h"
 
@@ -15,11 +14,19 @@ namespace {
 
 constexpr int64_t kRenewBeforeS = 30 * 24 * 3600;
 
-bool IsGood(const TlsFiles& files, int64_t now_unix_s) {
+bool IsAnyAddress(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+
+// Addresses change, and clients trust the certificate that they have seen: one for all addresses is
+// not made anew for that.
+bool IsGood(const TlsFiles& files, const std::string& listen_host, int64_t now_unix_s) {
   const Result<std::string> pem = ReadFileUpTo(files.certificate, kMaxPemBytes);
-  if (!pem.ok() || ::access(files.key.c_str(), R_OK) != 0) return false;
+  const Result<std::string> key = ReadFileUpTo(files.key, kMaxPemBytes);
+  if (!pem.ok() || !key.ok()) return false;
   const Result<CertificateFacts> facts = ReadCertificate(*pem);
-  return facts.ok() && facts->not_after_unix_s > now_unix_s + kRenewBeforeS;
+  const Result<std::string> public_key = PublicKeyOf(*key);
+  return facts.ok() && public_key.ok() && *public_key == facts->public_key &&
+         facts->not_after_unix_s > now_unix_s + kRenewBeforeS &&
+         (IsAnyAddress(listen_host) || IsFor(*pem, listen_host));
 }
 
 // A name of this host, if it has one that a certificate can hold.
@@ -36,17 +43,15 @@ Result<std::optional<TlsFiles>> OwnFiles(const std::string& listen_host,
                                          const std::string& state_folder) {
   const TlsFiles files = {state_folder + "/https-certificate.pem", state_folder + "/https-key.pem"};
   const int64_t now_unix_s = UnixNowS();
-  if (IsGood(files, now_unix_s)) return std::optional(files);
-  std::vector<std::string> names = {"localhost", "127.0.0.1", "::1"};
-  if (const std::optional<std::string> host = CertifiableHostName(); host && *host != "localhost") {
-    names.push_back(*host);
-  }
-  if (listen_host.find_first_not_of("0.:") != std::string::npos && listen_host != "127.0.0.1" &&
-      listen_host != "::1") {
-    names.push_back(listen_host);
+  if (IsGood(files, listen_host, now_unix_s)) return std::optional(files);
+  std::set<std::string> names = {"localhost", "127.0.0.1", "::1"};
+  if (const std::optional<std::string> host = CertifiableHostName()) names.insert(*host);
+  for (const Address& address : ReachableAddresses({"", listen_host, 0})) {
+    names.insert(address.host);
   }
   ASSIGN_OR_RETURN(const std::string key, MakeKey());
-  ASSIGN_OR_RETURN(const std::string certificate, MakeSelfSigned(key, names, now_unix_s));
+  ASSIGN_OR_RETURN(const std::string certificate,
+                   MakeSelfSigned(key, {names.begin(), names.end()}, now_unix_s));
   RETURN_IF_ERROR(WriteFileAtomically(files.key, key));
   RETURN_IF_ERROR(WriteFileAtomically(files.certificate, certificate));
   return std::optional(files);

@@ -15,9 +15,10 @@ struct HttpsChoice {
   std::string tls;          // --tls: "self" or empty
 };
 
-// None: plain HTTP. "self" keeps a self-signed certificate for this host, localhost and
-// `listen_host` in `state_folder`, and makes another one when it ends within
-// a month. Errors: only one of the two files is given; the state folder cannot be written.
+// None: plain HTTP. "self" keeps a self-signed certificate in `state_folder`, for this host's name,
+// localhost and `listen_host` (if that is all addresses, for those that there are when it is made),
+// and makes another one when it ends within a month, is not for `listen_host`, or is damaged.
+// Errors: only one of the two files is given; the state folder cannot be written.
 Result<std::optional<TlsFiles>> ChooseHttpsFiles(const HttpsChoice& choice,
                                                  const std::string& listen_host,
                                                  const std::string& state_folder);

@@ -3,10 +3,18 @@
 #include <fmt/format.h>
 #include <openssl/ssl.h>
 
+#include "base/atomic_file.h"
+
 namespace shoal {
 
 namespace ssl = boost::asio::ssl;
 using boost::system::error_code;
+
+namespace {
+
+constexpr int64_t kMaxFileBytes = 1 << 20;
+
+}  // namespace
 
 Result<std::unique_ptr<ssl::context>> LoadTls(const TlsFiles& files) {
   try {
@@ -17,6 +25,9 @@ Result<std::unique_ptr<ssl::context>> LoadTls(const TlsFiles& files) {
     error_code error;
     // Or OpenSSL would ask on the terminal.
     tls->set_password_callback([](size_t, ssl::context::password_purpose) { return ""; }, error);
+    // OpenSSL does not say what the system said.
+    RETURN_IF_ERROR(ReadFileUpTo(files.certificate, kMaxFileBytes));
+    RETURN_IF_ERROR(ReadFileUpTo(files.key, kMaxFileBytes));
     tls->use_certificate_chain_file(files.certificate, error);
     if (error) {
       return InvalidArgument(fmt::format("--tls-cert {}: no certificate in PEM form: {}",

@@ -1,5 +1,6 @@
 #include "coordinator/service/mesh_authority.h"
 
+#include <fmt/format.h>
 #include <openssl/rand.h>
 
 #include "base/atomic_file.h"
@@ -11,6 +12,11 @@
 namespace shoal {
 
 namespace {
+
+// There is no way to make an authority again.
+constexpr const char* kAdvice =
+    "put the folder back as it was (where the machine is another one for good, without its file "
+    "'machine'), or remove it and let all nodes join anew";
 
 template <size_t kBytes>
 std::array<uint8_t, kBytes> RandomBytes() {
@@ -39,7 +45,9 @@ Result<std::unique_ptr<MeshAuthority>> MeshAuthority::Open(const std::string& fo
   RETURN_IF_ERROR(LoadOrMakeKey(folder));  // makes the folder
   {
     ASSIGN_OR_RETURN(const FileLock alone, FileLock::Wait(folder + "/lock"));
-    RETURN_IF_ERROR(mesh->LoadOrMake(now_unix_s));
+    if (const Status made = mesh->LoadOrMake(now_unix_s); !made.ok()) {
+      return Error{made.error().code, fmt::format("{}; {}", made.error().message, kAdvice)};
+    }
   }
   RETURN_IF_ERROR(mesh->RenewOwn(now_unix_s));
   RETURN_IF_ERROR(mesh->RefreshRevoked());
@@ -51,6 +59,11 @@ Status MeshAuthority::LoadOrMake(int64_t now_unix_s) {
   ASSIGN_OR_RETURN(authority_pem_, LoadOrMakeAuthority(folder_, authority_key_pem_, now_unix_s));
   ASSIGN_OR_RETURN(const CertificateFacts authority, ReadCertificate(authority_pem_));
   fingerprint_ = authority.fingerprint;
+  ASSIGN_OR_RETURN(const std::string public_key, PublicKeyOf(authority_key_pem_));
+  if (public_key != authority.public_key) {
+    return DataLoss(fmt::format("{} is not the key of {}", KeyPath(folder_ + "/authority"),
+                                AuthorityPath(folder_)));
+  }
   // At time 0 nothing has run out: what has is renewed.
   Result<OwnIdentity> own = LoadIdentity(folder_, machine_, 0);
   if (!own.ok() && own.error().code == ErrorCode::kNotFound) {
@@ -61,6 +74,7 @@ Status MeshAuthority::LoadOrMake(int64_t now_unix_s) {
     order.now_unix_s = now_unix_s;
     ASSIGN_OR_RETURN(const std::string certificate,
                      IssueCertificate(authority_pem_, authority_key_pem_, order));
+    RETURN_IF_ERROR(roster_.MakeIfMissing());
     RETURN_IF_ERROR(StoreIdentity(folder_, machine_, certificate, authority_pem_));
     own = LoadIdentity(folder_, machine_, now_unix_s);
   }

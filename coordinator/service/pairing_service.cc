@@ -77,7 +77,7 @@ Result<v1::JoinReply> PairingService::Admit(const v1::JoinRequest& request,
   RETURN_IF_ERROR(limiter_.MayTry(source, now_s));
   Member member;
   v1::JoinReply reply;
-  bool refused = false;  // the code; other failures are not the caller's doing
+  bool guessed = false;
   const Status admitted = authority_.roster().Change([&](Roster& roster) -> Status {
     const Status redeemed = roster.desk.Redeem(
         [&](const PairingSecret& secret) {
@@ -85,7 +85,7 @@ Result<v1::JoinReply> PairingService::Admit(const v1::JoinRequest& request,
                            PairingProof(secret, request.public_key(), authority_.fingerprint()));
         },
         now_s);
-    refused = !redeemed.ok();
+    guessed = !redeemed.ok() && redeemed.error().code == ErrorCode::kNotFound;
     RETURN_IF_ERROR(redeemed);
     member.id = MakeMemberId();
     member.name = roster.FreeName(request.name());
@@ -94,7 +94,7 @@ Result<v1::JoinReply> PairingService::Admit(const v1::JoinRequest& request,
                      authority_.IssueTo(member.id, request.public_key(), now_s));
     return roster.Add(member);
   });
-  if (refused) limiter_.Failed(source, now_s);
+  if (guessed) limiter_.Failed(source, now_s);
   if (!admitted.ok()) return admitted.error();
   spdlog::info("node {} joined from {}", member.name, source);
   reply.set_name(member.name);

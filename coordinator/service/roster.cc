@@ -67,7 +67,7 @@ Result<Roster> ReadRoster(const Json& json) {
 }  // namespace
 
 bool IsMemberName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameChars &&
+  return !name.empty() && name.size() <= kMaxNameChars && name[0] != '.' && name[0] != '-' &&
          std::all_of(name.begin(), name.end(), IsNameChar);
 }
 
@@ -89,6 +89,7 @@ std::string Roster::FreeName(std::string_view wanted) const {
   for (const char c : wanted.substr(0, kMaxNameChars - kRoomForNumber)) {
     base += IsNameChar(c) ? c : '-';
   }
+  base.erase(0, base.find_first_not_of(".-"));
   if (base.empty()) base = "node";
   std::string name = base;
   for (int number = 2; Find(name) != nullptr; ++number) name = fmt::format("{}-{}", base, number);
@@ -109,8 +110,9 @@ Status Roster::Rename(std::string_view what, std::string_view name) {
   if (member == nullptr) return NoMember(what);
   if (!IsMemberName(name)) {
     return InvalidArgument(
-        fmt::format("'{}' is no name: expected 1 to {} letters, digits, '.', '_' and '-'",
-                    name.substr(0, kMaxNameChars), kMaxNameChars));
+        fmt::format("'{}' is no name: expected 1 to {} letters, digits, '.', '_' and '-', and no "
+                    "'.' or '-' first",
+                    name.substr(0, kMaxNameChars + 1), kMaxNameChars));
   }
   if (const Member* other = Find(name); other != nullptr && other != member) {
     return FailedPrecondition(fmt::format("another node is called '{}' already", name));

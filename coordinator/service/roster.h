@@ -25,7 +25,7 @@ struct Member {
   bool revoked = false;
 };
 
-// Letters, digits, '.', '_' and '-', at most kMaxNameChars, not empty.
+// Letters, digits, '.', '_' and '-', at most kMaxNameChars, not empty, and no '.' or '-' first.
 bool IsMemberName(std::string_view name);
 
 struct Roster {

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include "base/atomic_file.h"
 #include "base/clock.h"
 #include "base/file_lock.h"
@@ -16,11 +18,21 @@ constexpr int64_t kMaxRosterBytes = 4 << 20;
 
 Result<Roster> RosterFile::Read() const {
   const Result<std::string> text = ReadFileUpTo(path_, kMaxRosterBytes);
-  if (!text.ok() && text.error().code == ErrorCode::kNotFound) return Roster{};
+  if (!text.ok() && text.error().code == ErrorCode::kNotFound) {
+    return DataLoss(path_ +
+                    " is gone, and with it who is a member and who was revoked: put it back, "
+                    "or remove its folder and let all nodes join anew");
+  }
   if (!text.ok()) return text.error();
   Result<Roster> roster = RosterFromJson(*text);
   if (!roster.ok()) return roster.error().WithContext(path_);
   return roster;
+}
+
+Status RosterFile::MakeIfMissing() const {
+  std::error_code failed;
+  if (std::filesystem::exists(path_, failed)) return OkStatus();
+  return WriteFileAtomically(path_, RosterToJson(Roster{}));
 }
 
 Status RosterFile::Change(const std::function<Status(Roster&)>& change) const {

@@ -16,7 +16,9 @@ class RosterFile {
  public:
   explicit RosterFile(std::string path) : path_(std::move(path)) {}
 
-  // An empty roster if there is no file.
+  // An empty roster, for a mesh that is being made.
+  Status MakeIfMissing() const;
+  // Errors: no file, or one that is damaged.
   Result<Roster> Read() const;
   // Reads, lets `change` do its work, and writes. After an error of `change` nothing is written.
   // Blocks while another process changes it.

@@ -1,7 +1,9 @@
 #include "net/identity/identity_files.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <ctime>
 #include <filesystem>
 #include <span>
 
@@ -18,12 +20,20 @@ constexpr int64_t kMaxMachineBytes = 256;
 std::string MachinePath(const std::string& folder) { return folder + "/machine"; }
 
 Status CheckMachine(const std::string& folder, const std::string& machine) {
-  ASSIGN_OR_RETURN(const std::string made_on, ReadFileUpTo(MachinePath(folder), kMaxMachineBytes));
-  if (made_on == machine || made_on.empty() || machine.empty()) return OkStatus();
-  return FailedPrecondition(fmt::format(
-      "{} was made on another machine ({}, this is {}): a copy of it would be a second device with "
-      "one identity; remove the folder and join with a new pairing code",
-      folder, made_on.substr(0, 8), machine.substr(0, 8)));
+  const Result<std::string> made_on = ReadFileUpTo(MachinePath(folder), kMaxMachineBytes);
+  if (!made_on.ok() && made_on.error().code == ErrorCode::kNotFound) return OkStatus();
+  if (!made_on.ok()) return made_on.error();
+  if (*made_on == machine || made_on->empty() || machine.empty()) return OkStatus();
+  return FailedPrecondition(
+      fmt::format("{} was made on another machine: a copy of it would be a second device with one "
+                  "identity",
+                  folder));
+}
+
+template <typename T>
+Result<T> OfFile(const std::string& path, Result<T> result) {
+  if (result.ok()) return result;
+  return result.error().WithContext(path);
 }
 
 }  // namespace
@@ -51,9 +61,10 @@ Result<OwnIdentity> LoadIdentity(const std::string& folder, const std::string& m
       own.certificate_pem.ends_with(own.authority_pem)) {
     own.certificate_pem.resize(own.certificate_pem.size() - own.authority_pem.size());
   }
-  ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(own.certificate_pem));
-  ASSIGN_OR_RETURN(own.self, facts.Identity());
-  ASSIGN_OR_RETURN(const std::string public_key, PublicKeyOf(own.key_pem));
+  ASSIGN_OR_RETURN(const CertificateFacts facts,
+                   OfFile(ChainPath(folder), ReadCertificate(own.certificate_pem)));
+  ASSIGN_OR_RETURN(own.self, OfFile(ChainPath(folder), facts.Identity()));
+  ASSIGN_OR_RETURN(const std::string public_key, OfFile(KeyPath(folder), PublicKeyOf(own.key_pem)));
   RETURN_IF_ERROR(CheckIssuedBy(own.certificate_pem, own.authority_pem));
   if (public_key != facts.public_key) {
     return DataLoss(folder + ": the key is not the certificate's");
@@ -61,8 +72,10 @@ Result<OwnIdentity> LoadIdentity(const std::string& folder, const std::string& m
   own.not_after_unix_s = facts.not_after_unix_s;
   if (now_unix_s > facts.not_after_unix_s) {
     return FailedPrecondition(
-        fmt::format("{}: the certificate ran out {} days ago; join with a new pairing code", folder,
-                    (now_unix_s - facts.not_after_unix_s) / kSecondsPerDay));
+        fmt::format("{}: the certificate ran out {} days ago, if this device's clock is right: it "
+                    "says {:%Y-%m-%d}",
+                    folder, (now_unix_s - facts.not_after_unix_s) / kSecondsPerDay,
+                    fmt::gmtime(static_cast<std::time_t>(now_unix_s))));
   }
   return own;
 }
@@ -75,6 +88,10 @@ Result<std::string> LoadOrMakeKey(const std::string& folder) {
   std::filesystem::permissions(folder, std::filesystem::perms::owner_all, failed);
   Result<std::string> key = ReadFileUpTo(KeyPath(folder), kMaxPemBytes);
   if (key.ok() || key.error().code != ErrorCode::kNotFound) return key;
+  return ReplaceKey(folder);
+}
+
+Result<std::string> ReplaceKey(const std::string& folder) {
   ASSIGN_OR_RETURN(std::string made, MakeKey());
   RETURN_IF_ERROR(WriteFileAtomically(KeyPath(folder), made));
   return made;

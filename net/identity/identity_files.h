@@ -28,12 +28,16 @@ std::string AuthorityPath(const std::string& folder);
 std::string MachineMark();
 
 // Errors: kNotFound if the folder holds no identity; it was made on another machine than `machine`
-// (both known); files that do not fit each other; a certificate that has run out by `now_unix_s`.
+// (both known); files that are damaged or do not fit each other; a certificate that has run out by
+// `now_unix_s`.
 Result<OwnIdentity> LoadIdentity(const std::string& folder, const std::string& machine,
                                  int64_t now_unix_s);
 
 // The key in the folder, made if there is none. Makes the folder.
 Result<std::string> LoadOrMakeKey(const std::string& folder);
+
+// A new key in the folder, which exists.
+Result<std::string> ReplaceKey(const std::string& folder);
 
 // Stores what a key got its certificate from and for. The key must lie there already.
 Status StoreIdentity(const std::string& folder, const std::string& machine,

@@ -107,6 +107,8 @@ Result<PairingCode> DecodePairingCode(std::string_view text) {
   std::string digits;
   std::copy_if(text.begin(), text.end(), std::back_inserter(digits),
                [](char c) { return c != '-' && c != ' ' && c != '\t' && c != '\r' && c != '\n'; });
+  std::replace(digits.begin(), digits.end(), '0', 'O');  // digits that a code never has
+  std::replace(digits.begin(), digits.end(), '1', 'I');
   const auto bytes = FromBase32(digits);
   if (!bytes || bytes->size() <= kCheckBytes) return Damaged();
   const auto body = std::span(*bytes).first(bytes->size() - kCheckBytes);

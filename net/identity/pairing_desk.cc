@@ -26,10 +26,14 @@ Status PairingDesk::Redeem(const std::function<bool(const PairingSecret&)>& prov
   Forget(now_unix_s);
   const auto code = std::find_if(codes_.begin(), codes_.end(),
                                  [&](const IssuedCode& issued) { return proves(issued.secret); });
-  if (code == codes_.end()) return FailedPrecondition("the pairing code is not one of this mesh's");
+  if (code == codes_.end()) return NotFound("the pairing code is not one of this mesh's");
   if (code->used) return FailedPrecondition("the pairing code was used before: it works once");
   const int64_t age_s = now_unix_s - code->issued_unix_s;
-  if (age_s < 0 || age_s > kCodeLifeS) {
+  if (age_s < 0) {
+    return FailedPrecondition(
+        "the pairing code is of before this coordinator's clock was set back");
+  }
+  if (age_s > kCodeLifeS) {
     return FailedPrecondition(fmt::format(
         "the pairing code has expired: it is {} s old and works for {} s", age_s, kCodeLifeS));
   }

@@ -33,8 +33,8 @@ class PairingDesk {
   explicit PairingDesk(std::vector<IssuedCode> codes) : codes_(std::move(codes)) {}
 
   void Issue(const PairingSecret& secret, int64_t now_unix_s);
-  // Uses up the code whose secret `proves` accepts. Errors (kFailedPrecondition): none, used
-  // before, expired.
+  // Uses up the code whose secret `proves` accepts. Errors: kNotFound (none: it may be a guess),
+  // kFailedPrecondition (used before, expired).
   Status Redeem(const std::function<bool(const PairingSecret&)>& proves, int64_t now_unix_s);
 
   const std::vector<IssuedCode>& codes() const { return codes_; }

@@ -263,6 +263,13 @@ Result<CertificateFacts> ReadCertificate(const std::string& pem) {
   return facts;
 }
 
+bool IsFor(const std::string& pem, const std::string& name) {
+  const Result<CertificateHandle> certificate = ReadX509(pem);
+  return certificate.ok() &&
+         (X509_check_ip_asc(certificate->get(), name.c_str(), 0) == 1 ||
+          X509_check_host(certificate->get(), name.data(), name.size(), 0, nullptr) == 1);
+}
+
 Result<std::string> Sign(const std::string& key_pem, std::string_view text) {
   ASSIGN_OR_RETURN(const KeyHandle key, ReadKey(key_pem));
   const DigestHandle digest(EVP_MD_CTX_new());

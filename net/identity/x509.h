@@ -54,6 +54,10 @@ Result<std::string> IssueCertificate(const std::string& authority_pem,
                                      const std::string& authority_key_pem,
                                      const CertificateOrder& order);
 
+// Whether the first certificate of `pem` is for that DNS name or IP address. False for what is no
+// certificate.
+bool IsFor(const std::string& pem, const std::string& name);
+
 // A certificate of `key_pem` that vouches for itself: what HTTPS uses where nobody gave it one.
 // Clients are told its fingerprint, or where the file is, and trust that. `names` are DNS names and
 // IP addresses, at least one.

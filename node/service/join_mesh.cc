@@ -1,11 +1,14 @@
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <grpcpp/create_channel.h>
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_file.h"
+#include "base/wall_clock.h"
 #include "net/channel.h"
 #include "net/identity/pairing_desk.h"
 #include "net/identity/server_chain.h"
@@ -37,6 +40,27 @@ struct CheckedCoordinator {
   Sha256Digest fingerprint{};
 };
 
+// Before TLS says only that something about a certificate is wrong.
+Status CheckClock(const CertificateFacts& coordinator, int64_t now_unix_s) {
+  if (now_unix_s >= coordinator.not_before_unix_s && now_unix_s <= coordinator.not_after_unix_s) {
+    return OkStatus();
+  }
+  const auto utc = [](int64_t unix_s) { return fmt::gmtime(static_cast<std::time_t>(unix_s)); };
+  return FailedPrecondition(fmt::format(
+      "this device's clock says {:%Y-%m-%d %H:%M} UTC, but the coordinator's "
+      "certificate is valid from {:%Y-%m-%d %H:%M} to {:%Y-%m-%d}: set the clock first",
+      utc(now_unix_s), utc(coordinator.not_before_unix_s), utc(coordinator.not_after_unix_s)));
+}
+
+// One that is damaged is good for nothing any more.
+Result<std::string> OwnPublicKey(const std::string& folder) {
+  ASSIGN_OR_RETURN(const std::string key, LoadOrMakeKey(folder));
+  Result<std::string> public_key = PublicKeyOf(key);
+  if (public_key.ok()) return public_key;
+  ASSIGN_OR_RETURN(const std::string another, ReplaceKey(folder));
+  return PublicKeyOf(another);
+}
+
 Result<CheckedCoordinator> CheckCoordinator(const Address& address, const AuthorityPin& pin) {
   ASSIGN_OR_RETURN(const std::vector<std::string> chain, FetchServerChain(address, kCallTimeoutMs));
   CheckedCoordinator found;
@@ -60,6 +84,7 @@ Result<CheckedCoordinator> CheckCoordinator(const Address& address, const Author
     return FailedPrecondition(fmt::format("{} is a {} of the mesh, expected its coordinator",
                                           address.ToString(), RoleName(found.identity.role)));
   }
+  RETURN_IF_ERROR(CheckClock(leaf, UnixNowS()));
   return found;
 }
 
@@ -98,9 +123,8 @@ Result<CoordinatorContact> LoadContact(const std::string& folder) {
 Result<std::string> JoinMesh(const PairingCode& code, const std::string& name,
                              const std::string& folder, const std::string& machine) {
   ASSIGN_OR_RETURN(const CheckedCoordinator found, FindCoordinator(code));
-  ASSIGN_OR_RETURN(const std::string key_pem, LoadOrMakeKey(folder));
   v1::JoinRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_public_key(), PublicKeyOf(key_pem));
+  ASSIGN_OR_RETURN(*request.mutable_public_key(), OwnPublicKey(folder));
   const Sha256Digest proof = PairingProof(code.secret, request.public_key(), found.fingerprint);
   request.set_proof(proof.data(), proof.size());
   request.set_name(name);

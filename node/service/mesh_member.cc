@@ -91,6 +91,7 @@ void MeshMember::MemberThreadMain() {
   size_t turn = 0;
   do {
     if (turn == addresses.size()) {  // none of them answered
+      SayAbsent(addresses);
       addresses = SeekAddresses();
       turn = 0;
     }
@@ -102,7 +103,7 @@ void MeshMember::MemberThreadMain() {
       if (const Status renewed = RenewIfDue(*stub); !renewed.ok()) {
         spdlog::warn("the certificate was not renewed: {}", renewed.error().message);
       }
-      const Status attended = Attend(*stub);
+      const Status attended = Attend(*stub, address);
       if (!attended.ok() && attended.error().code == ErrorCode::kFailedPrecondition) {
         on_refused_(attended.error());
         return;
@@ -114,7 +115,23 @@ void MeshMember::MemberThreadMain() {
   } while (Pause(Jittered(backoff_ms)));
 }
 
-Status MeshMember::Attend(v1::Pairing::Stub& stub) {
+void MeshMember::SayPresent(const Address& address) {
+  if (std::exchange(present_, true) == true) return;
+  spdlog::info("the coordinator is there, at {}", address.ToString());
+}
+
+void MeshMember::SayAbsent(const std::vector<Address>& addresses) {
+  if (std::exchange(present_, false) == false) return;
+  std::string at;
+  for (const Address& address : addresses) at += (at.empty() ? "" : ", ") + address.ToString();
+  const Result<CertificateFacts> own = ReadCertificate(credentials_->own().certificate_pem);
+  const bool early = own.ok() && UnixNowS() < own->not_before_unix_s;
+  spdlog::warn("the coordinator does not answer at {}; it is asked again until it does{}", at,
+               early ? ". This device's clock is wrong: its certificate is not valid yet"
+                     : ", and 'shoal doctor' may find out why");
+}
+
+Status MeshMember::Attend(v1::Pairing::Stub& stub, const Address& address) {
   const std::unique_ptr<grpc::ClientContext> context = MakeContext();
   context->set_deadline(std::chrono::system_clock::now() + kAttendFor);
   const auto stream = stub.Attend(context.get());
@@ -125,6 +142,7 @@ Status MeshMember::Attend(v1::Pairing::Stub& stub) {
   Status heard;
   if (stream->Write(out)) {
     while (heard.ok() && stream->Read(&word)) {
+      SayPresent(address);
       heard = Hear(word);
       if (word.ping() == 0) continue;
       out.set_pong(word.ping());

@@ -59,7 +59,10 @@ class MeshMember {
   void MemberThreadMain();
   std::vector<Address> SeekAddresses() const;
   bool Connect(grpc::Channel& channel);
-  Status Attend(v1::Pairing::Stub& stub);
+  Status Attend(v1::Pairing::Stub& stub, const Address& address);
+  // Where the coordinator is, or that it is not, when that changes.
+  void SayPresent(const Address& address);
+  void SayAbsent(const std::vector<Address>& addresses);
   Status Hear(const v1::CoordinatorWord& word);
   Status RenewIfDue(v1::Pairing::Stub& stub);
   std::unique_ptr<grpc::ClientContext> MakeContext();
@@ -69,6 +72,8 @@ class MeshMember {
   const std::shared_ptr<Credentials> credentials_;  // shared with servers and channels
   const std::function<void()> on_revoked_;
   const std::function<void(Error)> on_refused_;
+
+  std::optional<bool> present_;  // the coordinator, as the log has it; the thread's alone
 
   std::mutex mutex_;  // guards the three below
   std::condition_variable changed_;

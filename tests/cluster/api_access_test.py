@@ -89,6 +89,12 @@ class ApiAccess(ShoalTestCase):
         self.refused_keys("add", "../a", says="letters")
         self.refused_keys("remove", "c", says="no key")
 
+    def test_keys_made_at_the_same_moment_all_count(self):
+        names = [f"k{i}" for i in range(8)]
+        made = [self.start_shoal("keys", "add", name, SHOAL_STATE=self.state) for name in names]
+        self.assertEqual([one.wait() for one in made], [0] * len(names))
+        self.assertCountEqual([k["name"] for k in json.loads(self.keys("list", "--json"))], names)
+
     def test_no_key_no_network(self):
         self.refused("--listen", "0.0.0.0:0", says=["0.0.0.0:0", "shoal keys add"])
         self.refused("--listen", "[::]:0", says=["[::]:0", "shoal keys add"])
@@ -145,6 +151,27 @@ class ApiAccess(ShoalTestCase):
         self.serve("--tls", "self")
         with open(certificate, "rb") as file:
             self.assertEqual(file.read(), first, "it is kept")
+        # Unless it is not for where the server listens, or the key beside it is another one.
+        self.keys("add", "a")
+        self.serve("--tls", "self", listen="127.0.0.2:0")
+        self.assertIn("IP Address:127.0.0.2", self.names_in(certificate))
+        with open(key, "w", encoding="utf-8") as file:
+            file.write("-----BEGIN PRIVATE KEY-----")
+        _, port = self.serve("--tls", "self")
+        context = ssl.create_default_context(cafile=certificate)
+        self.assertEqual(self.ask(self.connect(port, context), path="/health")[0].status, 200)
+
+    def test_https_for_all_addresses_is_for_each(self):
+        self.keys("add", "a")
+        self.serve("--tls", "self", listen="0.0.0.0:0")
+        names = self.names_in(os.path.join(self.state, "https-certificate.pem"))
+        here = subprocess.run(["hostname", "-I"], check=True, capture_output=True, text=True).stdout
+        for address in [one for one in here.split() if "." in one][:1]:  # there may be none
+            self.assertIn(f"IP Address:{address}", names)
+
+    def names_in(self, certificate):
+        shown = ["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", certificate]
+        return subprocess.run(shown, check=True, capture_output=True, text=True).stdout
 
     def test_https_of_given_files(self):
         certificate, key = (os.path.join(self.folder, name) for name in ("c.pem", "k.pem"))
@@ -160,7 +187,17 @@ class ApiAccess(ShoalTestCase):
         self.assertEqual(self.ask(connection, path="/health")[0].status, 200)
         self.refused("--tls-cert", certificate, says=["--tls-key", "missing"])
         self.refused("--tls-cert", certificate, "--tls-key", certificate, says=certificate)
-        self.refused("--tls-cert", "/none.pem", "--tls-key", key, says="/none.pem")
+        self.refused(
+            "--tls-cert", "/none.pem", "--tls-key", key, says=["/none.pem", "No such file"]
+        )
+        subprocess.run(
+            ["openssl", "x509", "-in", certificate, "-signkey", key, "-days", "-1", "-out"]
+            + [certificate],
+            check=True,
+            capture_output=True,
+        )
+        self.serve("--tls-cert", certificate, "--tls-key", key)
+        self.assertIn("clients will refuse this certificate", self.server.errors())
 
 
 if __name__ == "__main__":

@@ -109,6 +109,38 @@ class Pairing(ShoalTestCase):
         self.assert_refused("nodes", "revoke", "desk", says="desk")
         self.assertIn("table", self.output_of("nodes", "list"))
 
+    def test_what_is_lost_or_damaged_is_named_with_the_way_out(self):
+        node, address = self.start_node("--name", "desk")
+        node.send(signal.SIGTERM)
+        self.assertEqual(node.wait(), 0)
+        state = self._node_states[address]
+        # A device that only joined coordinates nothing, and is not made to by asking.
+        self.assert_refused("nodes", "list", "--state", state, says="no mesh is coordinated")
+        self.assertFalse(os.path.exists(os.path.join(state, "coordinator")))
+        key = os.path.join(state, "node", "key.pem")
+        with open(key, "w", encoding="utf-8") as file:
+            file.write("-----BEGIN PRIVATE KEY-----")
+        start = ["node", "--listen", "127.0.0.1:0", "--state", state]
+        self.assert_refused(*start, says=[key, "--join CODE"])
+        _, code = self.invite()
+        again = self.start_shoal(*start, "--join", code)
+        self.assertIn("listening on", again.read_line())
+        members = os.path.join(self.state, "coordinator", "members.json")
+        os.rename(members, members + ".away")
+        self.assert_refused("nodes", "list", says=[members, "revoked"])  # nobody is admitted again
+        os.rename(members + ".away", members)
+        self.output_of("nodes", "list")
+        authority = os.path.join(self.state, "coordinator", "authority", "key.pem")
+        os.remove(authority)
+        self.assert_refused("nodes", "list", says=[authority, "join anew"])
+
+    def test_a_node_says_whether_its_coordinator_is_there(self):
+        node, _ = self.start_node()
+        wait_for(lambda: "does not answer" in node.errors(), "it is not there", deadline_s=DROPPED_S)
+        self.start_server(real_model(), "--plan", "spread", "-c", 512)
+        there = "the coordinator is there, at " + self.mesh_listen()
+        wait_for(lambda: node.errors().count(there) == 2, "it is there again")
+
     def test_trap_a_code_used_or_damaged_stays_out_of_logs(self):
         invited, code = self.invite()
         damaged = ("A" if code[0] != "A" else "B") + code[1:]

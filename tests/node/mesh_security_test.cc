@@ -144,8 +144,11 @@ TEST(Pairing, WrongAndExpiredCodesAreRefusedThenSlowedDown) {
     code.secret = secret;
     return mesh.Join(EncodePairingCode(code), "desk");
   };
-  EXPECT_THAT(attempt({7}).error().message, HasSubstr("expired"));
-  for (size_t i = 1; i < kMaxTriesPerSource; ++i) {
+  // One that was right is no guess, as a service that starts with it again and again shows.
+  for (size_t i = 0; i <= kMaxTriesPerSource; ++i) {
+    EXPECT_THAT(attempt({7}).error().message, HasSubstr("expired"));
+  }
+  for (size_t i = 0; i < kMaxTriesPerSource; ++i) {
     EXPECT_THAT(attempt({9}).error().message, HasSubstr("not one of"));
   }
   EXPECT_EQ(attempt(right).error().code, ErrorCode::kResourceExhausted);
