@@ -83,7 +83,8 @@ void ConfigureServer(grpc::ServerBuilder& builder, const Address& address,
 std::string HostOfPeer(const std::string& peer) {
   const size_t begin = peer.find(':') + 1;
   std::string host = peer.substr(begin, peer.rfind(':') - begin);
-  for (const auto& [escape, plain] : {std::pair{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}}) {
+  for (const auto& [escape, plain] :
+       {std::pair{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}, {"%25", "%"}}) {
     if (const size_t at = host.find(escape); at != std::string::npos) {
       host.replace(at, std::string_view(escape).size(), plain);
     }

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <set>
 #include <thread>
@@ -34,6 +35,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 constexpr const char* kGroupV4 = "239.255.77.77";
 constexpr const char* kGroupV6 = "ff12::7368:6f61:6c";
 constexpr int kAskAgainMs = 500;
+constexpr std::chrono::seconds kJoinEvery{5};
 
 class UdpSocket {
  public:
@@ -159,22 +161,15 @@ class DiscoveryResponder::Impl {
   }
 
   Status Open(uint16_t port) {
-    int joined = 0, why = 0;
-    for (const int family : {AF_INET, AF_INET6}) {
-      const UdpSocket& socket = family == AF_INET ? v4_ : v6_;
-      if (!socket.Bind(family, port)) {
+    int why = 0;
+    for (const auto& [family, socket] : {std::pair{AF_INET, &v4_}, {AF_INET6, &v6_}}) {
+      if (socket->Bind(family, port)) {
+        bound_.emplace_back(family, socket);
+      } else {
         why = errno;
-        continue;
-      }
-      for (const unsigned interface : Interfaces()) {
-        if (Join(socket, family, interface)) {
-          ++joined;
-        } else {
-          why = errno;
-        }
       }
     }
-    if (joined == 0) {
+    if (JoinAll(why) == 0) {
       return Unavailable(
           fmt::format("UDP port {}: no multicast on any interface: {}", port, std::strerror(why)));
     }
@@ -183,12 +178,34 @@ class DiscoveryResponder::Impl {
   }
 
  private:
+  // On how many interfaces it listens; `why` not on more.
+  int JoinAll(int& why) const {
+    int joined = 0;
+    for (const auto& [family, socket] : bound_) {
+      for (const unsigned interface : Interfaces()) {
+        if (Join(*socket, family, interface) || errno == EADDRINUSE) {  // has been joined before
+          ++joined;
+        } else {
+          why = errno;
+        }
+      }
+    }
+    return joined;
+  }
+
   void ThreadMain() {
     pollfd entries[3] = {{stop_.get(), POLLIN, 0}, {v4_.fd(), POLLIN, 0}, {v6_.fd(), POLLIN, 0}};
-    while (::poll(entries, 3, -1) >= 0 || errno == EINTR) {
+    SteadyTime join_next = std::chrono::steady_clock::now() + kJoinEvery;
+    while (::poll(entries, 3, std::chrono::milliseconds(kJoinEvery).count()) >= 0 ||
+           errno == EINTR) {
       if ((entries[0].revents & POLLIN) != 0) return;
       for (const pollfd& entry : {entries[1], entries[2]}) {
         if ((entry.revents & POLLIN) != 0) AnswerOne(entry.fd);
+      }
+      if (const SteadyTime now = std::chrono::steady_clock::now(); now >= join_next) {
+        int why = 0;
+        JoinAll(why);
+        join_next = now + kJoinEvery;
       }
     }
   }
@@ -199,14 +216,22 @@ class DiscoveryResponder::Impl {
         asked ? ParseDiscovery(asked->bytes) : std::nullopt;
     if (!question || question->port != 0) return;
     if (!question->mesh_id.empty() && question->mesh_id != mesh_id_) return;
+    if (!MayAnswer(AddressOf(asked->from, 0).host)) return;
+    ::sendto(fd, answer_.data(), answer_.size(), 0, reinterpret_cast<const sockaddr*>(&asked->from),
+             asked->from_size);
+  }
+
+  bool MayAnswer(const std::string& source) {
     const SteadyTime now = std::chrono::steady_clock::now();
     if (now - second_began_ >= std::chrono::seconds(1)) {
       second_began_ = now;
-      answers_ = 0;
+      answers_.clear();
+      answered_ = 0;
     }
-    if (++answers_ > kAnswersPerS) return;
-    ::sendto(fd, answer_.data(), answer_.size(), 0, reinterpret_cast<const sockaddr*>(&asked->from),
-             asked->from_size);
+    if (answered_ >= kAnswersPerS) return false;
+    if (++answers_[source] > kAnswersPerSourceS) return false;
+    ++answered_;
+    return true;
   }
 
   const std::string mesh_id_;
@@ -215,7 +240,9 @@ class DiscoveryResponder::Impl {
   const UdpSocket v6_{AF_INET6};
   const FileDescriptor stop_{::eventfd(0, EFD_CLOEXEC)};
   SteadyTime second_began_{};
-  int answers_ = 0;  // in this second
+  int answered_ = 0;                    // in this second
+  std::map<std::string, int> answers_;  // of which to each address; at most kAnswersPerS of them
+  std::vector<std::pair<int, const UdpSocket*>> bound_;  // with their families
   std::thread thread_;
 };
 
@@ -279,6 +306,9 @@ Result<std::vector<FoundCoordinator>> SeekCoordinators(const std::string& mesh_i
         Note(*datagram, mesh_id, found);
     }
   }
+  std::stable_partition(found.begin(), found.end(), [](const FoundCoordinator& one) {
+    return one.address.host.find('%') == std::string::npos;
+  });
   return found;
 }
 

@@ -22,15 +22,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxContactBytes = 16 << 10;
-constexpr size_t kMaxContactAddresses = 16;
 
 std::string ContactPath(const std::string& folder) { return folder + "/coordinator.json"; }
-
-Status StoreContact(const std::string& folder, const CoordinatorContact& contact) {
-  Json json = {{"id", contact.id}, {"addresses", Json::array()}};
-  for (const Address& address : contact.addresses) json["addresses"].push_back(address.ToString());
-  return WriteFileAtomically(ContactPath(folder), json.dump(2) + "\n");
-}
 
 // A coordinator as it shows itself, its authority being the one that the code names.
 struct CheckedCoordinator {
@@ -100,6 +93,12 @@ Result<CheckedCoordinator> FindCoordinator(const PairingCode& code) {
 
 }  // namespace
 
+Status StoreContact(const std::string& folder, const CoordinatorContact& contact) {
+  Json json = {{"id", contact.id}, {"addresses", Json::array()}};
+  for (const Address& address : contact.addresses) json["addresses"].push_back(address.ToString());
+  return WriteFileAtomically(ContactPath(folder), json.dump(2) + "\n");
+}
+
 Result<CoordinatorContact> LoadContact(const std::string& folder) {
   ASSIGN_OR_RETURN(const std::string text, ReadFileUpTo(ContactPath(folder), kMaxContactBytes));
   CoordinatorContact contact;
@@ -114,7 +113,7 @@ Result<CoordinatorContact> LoadContact(const std::string& folder) {
     return DataLoss(ContactPath(folder) + ": " + failed.what());
   }
   if (!IsId(contact.id) || contact.addresses.empty() ||
-      contact.addresses.size() > kMaxContactAddresses) {
+      contact.addresses.size() > CoordinatorContact::kMostAddresses) {
     return DataLoss(ContactPath(folder) + ": expected an id and 1 to 16 addresses");
   }
   return contact;

@@ -36,6 +36,7 @@ int Jittered(int backoff_ms) {
 MeshMember::MeshMember(MemberOptions options, std::shared_ptr<Credentials> credentials,
                        std::function<void()> on_revoked, std::function<void(Error)> on_refused)
     : options_(std::move(options)),
+      contact_(options_.coordinator),
       credentials_(std::move(credentials)),
       on_revoked_(std::move(on_revoked)),
       on_refused_(std::move(on_refused)),
@@ -77,7 +78,7 @@ bool MeshMember::Connect(grpc::Channel& channel) {
 // Those it was at when this node joined, and those where somebody says to be of this mesh: all who
 // answer, since only the right one can prove that.
 std::vector<Address> MeshMember::SeekAddresses() const {
-  std::vector<Address> addresses = options_.coordinator.addresses;
+  std::vector<Address> addresses = contact_.addresses;
   const Result<std::vector<FoundCoordinator>> found =
       SeekCoordinators(credentials_->self().mesh, kSeekMs, false);
   if (!found.ok()) return addresses;
@@ -87,7 +88,7 @@ std::vector<Address> MeshMember::SeekAddresses() const {
 
 void MeshMember::MemberThreadMain() {
   int backoff_ms = kFirstBackoffMs;
-  std::vector<Address> addresses = options_.coordinator.addresses;
+  std::vector<Address> addresses = contact_.addresses;
   size_t turn = 0;
   do {
     if (turn == addresses.size()) {  // none of them answered
@@ -96,7 +97,7 @@ void MeshMember::MemberThreadMain() {
       turn = 0;
     }
     const Address& address = addresses[turn++];
-    const Trust trust = {credentials_, Role::kCoordinator, options_.coordinator.id};
+    const Trust trust = {credentials_, Role::kCoordinator, contact_.id};
     const std::shared_ptr<grpc::Channel> channel = MakeChannel(address, trust);
     if (Connect(*channel)) {
       const std::unique_ptr<v1::Pairing::Stub> stub = v1::Pairing::NewStub(channel);
@@ -116,8 +117,16 @@ void MeshMember::MemberThreadMain() {
 }
 
 void MeshMember::SayPresent(const Address& address) {
-  if (std::exchange(present_, true) == true) return;
-  spdlog::info("the coordinator is there, at {}", address.ToString());
+  if (std::exchange(present_, true) != true) {
+    spdlog::info("the coordinator is there, at {}", address.ToString());
+  }
+  std::vector<Address>& known = contact_.addresses;
+  if (known.front() == address) return;
+  std::erase(known, address);
+  known.insert(known.begin(), address);
+  known.resize(std::min(known.size(), CoordinatorContact::kMostAddresses));
+  const Status stored = StoreContact(options_.folder, contact_);
+  if (!stored.ok()) spdlog::warn("where it is was not kept: {}", stored.error().message);
 }
 
 void MeshMember::SayAbsent(const std::vector<Address>& addresses) {

@@ -24,12 +24,14 @@ namespace shoal {
 
 // The coordinator of a node's mesh, kept in coordinator.json beside the node's identity.
 struct CoordinatorContact {
+  static constexpr size_t kMostAddresses = 16;
   std::string id;
-  std::vector<Address> addresses;
+  std::vector<Address> addresses;  // where it was last comes first
 };
 
 // Errors: kNotFound if the folder has none; damaged.
 Result<CoordinatorContact> LoadContact(const std::string& folder);
+Status StoreContact(const std::string& folder, const CoordinatorContact& contact);
 
 // Joins the mesh of `code` and stores identity and contact in `folder`; whatever identity was there
 // before is replaced, but for its key. Returns the name that the mesh gave it. Blocks for some
@@ -60,7 +62,8 @@ class MeshMember {
   std::vector<Address> SeekAddresses() const;
   bool Connect(grpc::Channel& channel);
   Status Attend(v1::Pairing::Stub& stub, const Address& address);
-  // Where the coordinator is, or that it is not, when that changes.
+  // Where the coordinator is, or that it is not, when that changes. Where it is will be tried first
+  // at the next start.
   void SayPresent(const Address& address);
   void SayAbsent(const std::vector<Address>& addresses);
   Status Hear(const v1::CoordinatorWord& word);
@@ -69,11 +72,12 @@ class MeshMember {
   bool Pause(int timeout_ms);  // false: stopping
 
   const MemberOptions options_;
+  CoordinatorContact contact_;                      // the thread's alone, as is present_
   const std::shared_ptr<Credentials> credentials_;  // shared with servers and channels
   const std::function<void()> on_revoked_;
   const std::function<void(Error)> on_refused_;
 
-  std::optional<bool> present_;  // the coordinator, as the log has it; the thread's alone
+  std::optional<bool> present_;  // the coordinator, as the log has it
 
   std::mutex mutex_;  // guards the three below
   std::condition_variable changed_;

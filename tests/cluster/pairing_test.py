@@ -27,6 +27,11 @@ DROPPED_S = 60
 REVOKED_S = 3  # the promise is one second; the machine may be busy
 
 
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 class Pairing(ShoalTestCase):
     def nodes(self):
         return json.loads(self.output_of("nodes", "list", "--json"))["nodes"]
@@ -84,13 +89,15 @@ class Pairing(ShoalTestCase):
     def test_nodes_find_a_coordinator_that_has_moved(self):
         if not self.has_multicast():
             self.skipTest("this network takes no multicast")
-        node, _ = self.start_node("--name", "phone")
+        node, address = self.start_node("--name", "phone")
         with socket.create_server(("", 0)) as free:
             port = free.getsockname()[1]
         self.start_shoal(
             "serve", real_model(), "--listen", "127.0.0.1:0", "-c", 512,
             "--mesh-listen", f"0.0.0.0:{port}",
         ).read_line()
+        contact = os.path.join(self._node_states[address], "node", "coordinator.json")
+        wait_for(lambda: f":{port}" in read(contact), "it remembers where it found the server")
         self.output_of("nodes", "revoke", "phone")
         self.assertEqual(node.wait(), 1)  # it has heard of it, so it found the server
         self.assertIn("revoked", node.errors())
