@@ -117,6 +117,7 @@ Status EnterMesh(NodeCommandOptions& options, MeshStay& membership) {
   }
   ASSIGN_OR_RETURN(membership.coordinator, LoadContact(membership.folder));
   options.node.credentials = std::make_shared<Credentials>(std::move(*own));
+  options.node.credentials->SetRevoked(LoadRevoked(membership.folder));
   return OkStatus();
 }
 

@@ -113,7 +113,7 @@ Status Recall(SessionOptions& session) {
                            last.error().message);
   }
   session.model = last->model_path;
-  if (!session.nodes.empty() || session.local_nodes > 0) return OkStatus();
+  if (!session.nodes.empty() || session.local_nodes > 0 || last->all_members) return OkStatus();
   // Members by name: they may be at another address by now.
   for (const MeshState::Node& node : last->nodes) {
     session.nodes.push_back(node.address.starts_with("unix:") ? node.address : node.name);
@@ -231,7 +231,7 @@ Status ServeClients(ServeOptions& options) {
     const SignalListener interrupted([](int number) { std::_Exit(128 + number); });
     ASSIGN_OR_RETURN(mesh_server, StartMeshServer(options, arrivals));
     responder = AnswerSeekers(options, mesh_server.get());
-    options.session.all_nodes = options.session.mesh != nullptr;
+    options.session.all_nodes = options.session.patient = options.session.mesh != nullptr;
     ASSIGN_OR_RETURN(session, ModelSession::Open(options.session));
     ASSIGN_OR_RETURN(text, TextModel::Load(session->file()));
     ASSIGN_OR_RETURN(server, HttpServer::Start(server_options, session->engine(), *text));

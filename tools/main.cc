@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "base/file_limit.h"
 #include "base/scheduling.h"
 #include "net/channel.h"
 #include "tools/commands.h"
@@ -11,6 +12,7 @@
 int main(int argc, char** argv) {
   constexpr int kWrongUsage = 2;
   shoal::UseBatchScheduling();
+  shoal::UseAllFileDescriptors();
   shoal::PrepareGrpc();
   shoal::RequireTls13();
   CLI::App app{"Shoal runs one large language model across the devices you have."};

@@ -277,6 +277,7 @@ Status ModelSession::StartMesh(const Progress& progress) {
   const auto say = [&](const std::string& line) { Say(line, progress); };
   RETURN_IF_ERROR(OpenHub(say));
   mesh.needs_all = !takes_all_;
+  mesh.patient = takes_all_ && options_.patient;
   mesh.nodes.insert(mesh.nodes.end(), nodes_.begin(), nodes_.end());
   std::error_code failed;
   mesh.model_path = std::filesystem::absolute(options_.model, failed).string();

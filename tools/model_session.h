@@ -29,6 +29,7 @@ struct SessionOptions {
   std::vector<std::string> nodes;  // names or addresses, in pipeline order
   std::string hub_listen;          // where nodes that dial out come in; empty: nowhere
   bool all_nodes = false;  // of `mesh`, if neither local nodes nor `nodes` nor `split` are given
+  bool patient = false;    // waits for one of them, however long that takes
   std::string state;       // folder, as --state says
   // Whose nodes they are; shared with the server that lets nodes join. Null: `state` says.
   std::shared_ptr<MeshAuthority> mesh;

@@ -52,7 +52,7 @@ Mesh::~Mesh() {
 Status Mesh::WaitReady(int timeout_ms) {
   std::unique_lock lock(mutex_);
   const auto settled = [this] {
-    return ready_ || failed_attempts_ >= kMostFirstAttempts ||
+    return ready_ || (!options_.patient && failed_attempts_ >= kMostFirstAttempts) ||
            (last_error_ && !MayPass(*last_error_));
   };
   std::string doing;
@@ -60,7 +60,7 @@ Status Mesh::WaitReady(int timeout_ms) {
     lock.unlock();  // the engine calls the mesh with its own lock held
     const std::string now = engine_.status().detail;
     lock.lock();
-    if (std::exchange(doing, now) != now) continue;
+    if (std::exchange(doing, now) != now || options_.patient) continue;
     if (last_error_) break;
     return DeadlineExceeded(
         fmt::format("the nodes are not ready, and for {} ms nothing got on: {}", timeout_ms, now));
@@ -174,6 +174,7 @@ void Mesh::SupervisorThreadMain() {
     static_cast<void>(TakeChanges());
     const Status up = BringUp();
     if (up.ok()) {
+      warned_.clear();
       backoff_ms = kFirstBackoffMs;
       Serve();
       attempts_ = 0;
@@ -189,7 +190,8 @@ void Mesh::SupervisorThreadMain() {
 void Mesh::AfterFailure(const Error& error) {
   engine_.SetStarting(error.message);
   if (nodes_.empty() && !loss_) return;  // not a failure: the first node is waited for
-  spdlog::warn("not ready: {}", error.message);
+  const bool news = std::exchange(warned_, error.message) != error.message;
+  spdlog::log(news ? spdlog::level::warn : spdlog::level::debug, "not ready: {}", error.message);
   Announce(error);
   if (!loss_) return;
   const bool hopeless =

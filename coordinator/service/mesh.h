@@ -34,6 +34,7 @@ struct MeshOptions {
   // In pipeline order; others may be added later. With none, the mesh waits for the first one.
   std::vector<MeshNode> nodes;
   bool needs_all = true;  // of them for the first plan; else those that are there will do
+  bool patient = false;   // WaitReady waits for nodes as long as it takes
   std::string model_path;
   Sha256Digest model_identity{};
   PlannerOptions planner;
@@ -57,8 +58,8 @@ class Mesh {
   ~Mesh();
 
   // Blocks until the engine is ready. Errors: what stands in the way, at once if waiting cannot
-  // help (a file that is not a model, a plan that does not fit), else when nothing has got on for
-  // `timeout_ms`, or twice that.
+  // help (a file that is not a model, a plan that does not fit), else, unless `patient`, when
+  // nothing has got on for `timeout_ms`, or twice that.
   Status WaitReady(int timeout_ms);
 
   // The node is asked from now on, and taken in when that is worth it. One of that name at another
@@ -155,6 +156,7 @@ class Mesh {
   std::optional<int32_t> lost_;       // the member that was its cause
   int64_t lost_at_ns_ = 0;
   int attempts_ = 0;  // since then, that failed
+  std::string warned_;  // why it is not ready, as the log has it
 
   mutable std::mutex mutex_;  // guards everything below
   std::condition_variable changed_;

@@ -126,6 +126,7 @@ void Mesh::Remember() {
   MeshState state;
   state.model_path = options_.model_path;
   state.model_identity = ToHex(options_.model_identity);
+  state.all_members = !options_.needs_all;
   state.epoch = lifecycle_.epoch().value;
   state.stages = lifecycle_.stages();
   for (const auto& [member, node] : nodes_) {

@@ -23,6 +23,7 @@ struct MeshState {
 
   std::string model_path;
   std::string model_identity;  // as ToHex writes it
+  bool all_members = false;    // over whichever are there; else over the nodes that were named
   uint64_t epoch = 0;
   std::vector<Node> nodes;
   std::vector<Placement> stages;  // devices are indices of nodes; cover the model's layers in order

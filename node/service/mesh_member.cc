@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <random>
 #include <set>
 
+#include "base/atomic_file.h"
 #include "base/log.h"
 #include "base/wall_clock.h"
 #include "net/channel.h"
@@ -25,6 +27,8 @@ constexpr size_t kMaxRevoked = 4096;
 // Then the stream begins anew, before which the certificate is renewed if that is due.
 constexpr auto kAttendFor = std::chrono::hours(24);
 
+std::string RevokedPath(const std::string& folder) { return folder + "/revoked"; }
+
 // So that the nodes of a mesh do not come back in step.
 int Jittered(int backoff_ms) {
   std::random_device device;
@@ -32,6 +36,15 @@ int Jittered(int backoff_ms) {
 }
 
 }  // namespace
+
+std::set<std::string> LoadRevoked(const std::string& folder) {
+  std::set<std::string> revoked;
+  std::ifstream file(RevokedPath(folder));
+  for (std::string id; revoked.size() < kMaxRevoked && std::getline(file, id);) {
+    if (IsId(id)) revoked.insert(id);
+  }
+  return revoked;
+}
 
 MeshMember::MeshMember(MemberOptions options, std::shared_ptr<Credentials> credentials,
                        std::function<void()> on_revoked, std::function<void(Error)> on_refused)
@@ -174,7 +187,12 @@ Status MeshMember::Hear(const v1::CoordinatorWord& word) {
     if (IsId(id) && revoked.size() < kMaxRevoked) revoked.insert(id);
   }
   const bool mine = revoked.contains(credentials_->self().id);
-  if (credentials_->SetRevoked(std::move(revoked))) on_revoked_();
+  if (credentials_->SetRevoked(revoked)) {
+    on_revoked_();
+    const Status kept = WriteFileAtomically(RevokedPath(options_.folder),
+                                            fmt::format("{}\n", fmt::join(revoked, "\n")));
+    if (!kept.ok()) spdlog::warn("who is revoked was not kept: {}", kept.error().message);
+  }
   if (!mine) return OkStatus();
   return FailedPrecondition("this node was revoked: it is no longer part of the mesh");
 }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,6 +33,9 @@ struct CoordinatorContact {
 // Errors: kNotFound if the folder has none; damaged.
 Result<CoordinatorContact> LoadContact(const std::string& folder);
 Status StoreContact(const std::string& folder, const CoordinatorContact& contact);
+
+// The ids that the coordinator last called revoked, kept there too, for a start without it.
+std::set<std::string> LoadRevoked(const std::string& folder);
 
 // Joins the mesh of `code` and stores identity and contact in `folder`; whatever identity was there
 // before is replaced, but for its key. Returns the name that the mesh gave it. Blocks for some

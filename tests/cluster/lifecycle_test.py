@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -106,6 +107,28 @@ class Restart(ShoalTestCase):
         self.assertEqual(again.ask("Say hello."), expected)
         wait_for(lambda: self.plan()["epoch"] > before["epoch"], "the new plan is remembered")
         self.assertEqual(self.plan()["stages"], before["stages"])
+        # As before the restart, whoever joins later is welcome.
+        self.lose(again.process)
+        again = self.start_shoal(
+            "serve", "--listen", "127.0.0.1:0", "--mesh-listen", self.mesh_listen(), "--pair"
+        )
+        again.read_line()
+        code = re.search(r"--join (\S+)", again.errors())[1]
+        state = os.path.join(self.folder, "late")
+        self.start_shoal("node", "--listen", "127.0.0.1:0", "--state", state, "--join", code)
+        wait_for(lambda: len(self.plan()["nodes"]) == 3, "it is one of the nodes")
+
+    def test_a_server_waits_for_its_members(self):
+        node, address = self.start_node("--name", "desk")
+        self.lose(node)
+        server = self.start_shoal(
+            "serve", real_model(), "--listen", "127.0.0.1:0", "-c", 512,
+            "--mesh-listen", self.mesh_listen(), "--log-level", "debug",
+        )  # fmt: skip
+        wait_for(lambda: server.errors().count("not ready") >= 3, "it goes on asking")
+        self.assertEqual(server.errors().count("warning not ready"), 1, "it says so once")
+        self.start_node(listen=address)
+        self.assertIn("serving", server.read_line())
 
     def lose(self, node):
         node.send(signal.SIGKILL)
