@@ -48,14 +48,15 @@ std::string ToHex(const Sha256Digest& digest) {
 }
 
 std::optional<Sha256Digest> Sha256FromHex(std::string_view hex) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
+  constexpr std::string_view kDigits = "0123456789abcdefABCDEF";
+  const auto value = [](size_t digit) { return digit < 16 ? digit : digit - 6; };
   Sha256Digest digest;
   if (hex.size() != 2 * digest.size()) return std::nullopt;
   for (size_t i = 0; i < digest.size(); ++i) {
     const size_t high = kDigits.find(hex[2 * i]);
     const size_t low = kDigits.find(hex[2 * i + 1]);
     if (high == std::string_view::npos || low == std::string_view::npos) return std::nullopt;
-    digest[i] = static_cast<uint8_t>(high << 4 | low);
+    digest[i] = static_cast<uint8_t>(value(high) << 4 | value(low));
   }
   return digest;
 }

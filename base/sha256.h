@@ -37,7 +37,7 @@ Sha256Digest Sha256Of(std::string_view text);
 
 // 64 lower-case hexadecimal digits.
 std::string ToHex(const Sha256Digest& digest);
-// The digest of which `hex` is ToHex; nothing for any other text.
+// The digest of 64 hexadecimal digits, lower or upper case; nothing for any other text.
 std::optional<Sha256Digest> Sha256FromHex(std::string_view hex);
 
 }  // namespace shoal

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <string>
 #include <string_view>
 
@@ -33,6 +35,18 @@ TEST(Sha256, DoesNotDependOnHowTheInputIsCut) {
     hash.Update({});
     EXPECT_EQ(hash.Finish(), whole) << piece;
   }
+}
+
+TEST(Sha256, ReadsWhatItWritesInEitherCase) {
+  const Sha256Digest digest = Sha256Of(AsBytes("abc"));
+  const std::string hex = ToHex(digest);
+  std::string upper = hex;
+  std::transform(upper.begin(), upper.end(), upper.begin(), ::toupper);
+  EXPECT_EQ(Sha256FromHex(hex), digest);
+  EXPECT_EQ(Sha256FromHex(upper), digest);
+  EXPECT_FALSE(Sha256FromHex(hex.substr(1)));
+  EXPECT_FALSE(Sha256FromHex("g" + hex.substr(1)));
+  EXPECT_FALSE(Sha256FromHex("G" + hex.substr(1)));
 }
 
 }  // namespace
