@@ -2,16 +2,20 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <strings.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
 #include "base/atomic_file.h"
+#include "tools/pull_files.h"
 
 namespace shoal {
 
@@ -30,13 +34,28 @@ struct CurlFree {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
-// Without what may be secret: user, password and query.
-std::string ShownUrl(std::string_view url) {
-  url = url.substr(0, url.find_first_of("?#"));
-  const size_t host = url.find("://") + 3;
-  const size_t at = url.substr(host, url.find('/', host) - host).rfind('@');
-  if (at == std::string_view::npos) return std::string(url);
-  return fmt::format("{}{}", url.substr(0, host), url.substr(host + at + 1));
+bool BeginsWith(std::string_view text, std::string_view lower_case) {
+  return text.size() >= lower_case.size() &&
+         ::strncasecmp(text.data(), lower_case.data(), lower_case.size()) == 0;
+}
+
+// Of "Name: value" if the line is of that header (lower case, with its colon).
+std::optional<std::string_view> HeaderValue(std::string_view line, std::string_view name) {
+  if (!BeginsWith(line, name)) return std::nullopt;
+  line.remove_prefix(name.size());
+  const size_t first = line.find_first_not_of(" \t\r\n");
+  const size_t last = line.find_last_not_of(" \t\r\n");
+  return first == std::string_view::npos ? "" : line.substr(first, last - first + 1);
+}
+
+// Of a Content-Range, "bytes FIRST-LAST/TOTAL"; -1 if it is none.
+int64_t FirstByteOf(std::string_view range) {
+  constexpr std::string_view kUnit = "bytes ";
+  int64_t first = -1;
+  if (BeginsWith(range, kUnit)) {
+    std::from_chars(range.data() + kUnit.size(), range.data() + range.size(), first);
+  }
+  return first;
 }
 
 // One request and what it writes.
@@ -50,7 +69,8 @@ class Transfer {
   }
 
   Status Run();
-  int64_t received_bytes() const { return received_; }
+  // Whether another attempt may get further.
+  bool may_go_on() const { return received_ > 0 || sent_elsewhere_; }
 
  private:
   static size_t OnData(char* data, size_t size, size_t count, void* self);
@@ -64,33 +84,32 @@ class Transfer {
   const DownloadOptions& options_;
   const DownloadProgress& progress_;
   const std::atomic<bool>& stop_;
-  const std::string part_ = options_.path + ".part";
-  const std::string tag_path_ = part_ + ".etag";
+  const std::string part_ = PullFiles(options_.path).part;
+  const std::string tag_path_ = PullFiles(options_.path).tag;
   std::unique_ptr<CURL, CurlFree> curl_;
   std::unique_ptr<curl_slist, CurlFree> headers_;
   char message_[CURL_ERROR_SIZE] = {};
   std::FILE* file_ = nullptr;
-  int64_t had_ = 0;       // bytes of an earlier download that this one goes on from
-  int64_t received_ = 0;  // by this request
-  std::string tag_;       // the server's name for this version of the file
-  Status failed_;         // of writing
+  int64_t had_ = 0;              // bytes of an earlier download that this one goes on from
+  int64_t received_ = 0;         // by this request
+  std::string tag_;              // the server's name for this version of the file
+  int64_t first_byte_ = -1;      // of the part of the file that the server sends, if it says so
+  bool sent_elsewhere_ = false;  // a part that was not asked for
+  Status failed_;                // of writing
 };
 
 size_t Transfer::OnHeader(char* data, size_t size, size_t count, void* self) {
   auto& transfer = *static_cast<Transfer*>(self);
   const std::string_view line(data, size * count);
-  constexpr std::string_view kTag = "etag:";
-  if (line.starts_with("HTTP/")) transfer.tag_.clear();  // of a redirect
-  if (line.size() > kTag.size() && line.size() < kMaxTagBytes &&
-      ::strncasecmp(line.data(), kTag.data(), kTag.size()) == 0) {
-    const std::string_view value = line.substr(kTag.size());
-    const size_t first = value.find_first_not_of(" \t");
-    const size_t last = value.find_last_not_of(" \t\r\n");
-    // A weak tag does not promise the same bytes.
-    if (first != std::string_view::npos && value[first] == '"') {
-      transfer.tag_ = value.substr(first, last - first + 1);
-    }
+  if (line.starts_with("HTTP/")) {  // what came before was of a redirect
+    transfer.tag_.clear();
+    transfer.first_byte_ = -1;
   }
+  // A weak tag does not promise the same bytes.
+  const auto tag = HeaderValue(line, "etag:");
+  if (tag && tag->starts_with('"') && line.size() < kMaxTagBytes) transfer.tag_ = *tag;
+  const auto range = HeaderValue(line, "content-range:");
+  if (range) transfer.first_byte_ = FirstByteOf(*range);
   return size * count;
 }
 
@@ -109,7 +128,17 @@ int Transfer::OnProgress(void* self, curl_off_t total, curl_off_t, curl_off_t, c
 bool Transfer::Begin() {
   long status = 0;
   curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
-  if (status != kHttpPartial) had_ = 0;
+  if (status != kHttpPartial) {
+    had_ = 0;
+  } else if (first_byte_ != had_) {
+    std::error_code ignored;
+    std::filesystem::remove(tag_path_, ignored);  // so that the next attempt asks for all of it
+    sent_elsewhere_ = true;
+    failed_ = Unavailable(
+        fmt::format("{}: asked for what comes after byte {}, the server sent another part",
+                    ShownUrl(options_.url), had_));
+    return false;
+  }
   file_ = std::fopen(part_.c_str(), had_ > 0 ? "ab" : "wb");
   if (file_ == nullptr) {
     failed_ = FailedPrecondition(fmt::format("{}: {}", part_, std::strerror(errno)));
@@ -188,11 +217,14 @@ Status Transfer::Run() {
 
 Status Transfer::Explain(CURLcode code) {
   if (!failed_.ok()) return failed_;
+  const std::string shown = ShownUrl(options_.url);
+  if (code == CURLE_OK && received_ == 0) {
+    return FailedPrecondition(shown + ": the server sent an empty file");
+  }
   if (code == CURLE_OK) return OkStatus();
   long status = 0;
   curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
   if (status == kHttpRangeNotSatisfiable && had_ > 0) return OkStatus();  // it was whole
-  const std::string shown = ShownUrl(options_.url);
   if (code == CURLE_ABORTED_BY_CALLBACK) return Cancelled(shown + ": interrupted");
   const std::string what = message_[0] != '\0' ? message_ : curl_easy_strerror(code);
   const bool may_pass = code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR ||
@@ -204,17 +236,25 @@ Status Transfer::Explain(CURLcode code) {
 
 }  // namespace
 
+std::string ShownUrl(std::string_view url) {
+  url = url.substr(0, url.find_first_of("?#"));
+  const size_t host = url.find("://") + 3;
+  const size_t at = url.substr(host, url.find('/', host) - host).rfind('@');
+  if (at == std::string_view::npos) return std::string(url);
+  return fmt::format("{}{}", url.substr(0, host), url.substr(host + at + 1));
+}
+
 Status Download(const DownloadOptions& options, const DownloadProgress& progress,
                 const std::atomic<bool>& stop) {
-  if (!options.url.starts_with("https://")) {
+  if (!BeginsWith(options.url, "https://")) {
     return InvalidArgument("expected a URL that begins with https://");
   }
   Status status;
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
     Transfer transfer(options, progress, stop);
     status = transfer.Run();
-    const bool again = !status.ok() && status.error().code == ErrorCode::kUnavailable &&
-                       transfer.received_bytes() > 0;
+    const bool again =
+        !status.ok() && status.error().code == ErrorCode::kUnavailable && transfer.may_go_on();
     if (!again) break;
   }
   return status;

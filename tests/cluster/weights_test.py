@@ -189,10 +189,13 @@ class Weights(ShoalTestCase):
 
 
 class RangeServer(http.server.BaseHTTPRequestHandler):
-    """One file at every path; breaks off after `break_after` bytes of the first answer."""
+    """One file at every path; breaks off after `break_after` bytes of the first answer. Sends parts
+    that begin `shifted` bytes later than asked.
+    """
 
     content = b""
     break_after = None
+    shifted = 0
     ranges = []
 
     def do_GET(self):
@@ -204,6 +207,10 @@ class RangeServer(http.server.BaseHTTPRequestHandler):
         cls.ranges.append(begin)
         self.send_response(206 if begin else 200)
         self.send_header("ETag", tag)
+        if begin:
+            begin += cls.shifted
+            last = len(cls.content) - 1
+            self.send_header("Content-Range", f"bytes {begin}-{last}/{last + 1}")
         self.send_header("Content-Length", str(len(cls.content) - begin))
         self.end_headers()
         end = len(cls.content) if cls.break_after is None else cls.break_after
@@ -226,8 +233,12 @@ class Pull(ShoalTestCase):
     def environment(self, **changes):
         return super().environment(XDG_CACHE_HOME=self.cache, **changes)
 
-    def serve(self, content, break_after=None):
-        """The URL of a server with a certificate of its own, and where that stands."""
+    def kept(self):
+        """The files in the folder of models."""
+        return os.listdir(self.models)
+
+    def serve(self, content, **settings):
+        """The URL of a RangeServer with a certificate of its own, and where that stands."""
         certificate = os.path.join(self.folder, "server.pem")
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
@@ -235,9 +246,7 @@ class Pull(ShoalTestCase):
              "-out", certificate],
             check=True, capture_output=True,
         )  # fmt: skip
-        handler = type("Handler", (RangeServer,), {
-            "content": content, "break_after": break_after, "ranges": [],
-        })  # fmt: skip
+        handler = type("Handler", (RangeServer,), {"content": content, "ranges": [], **settings})
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, certificate + ".key")
@@ -256,7 +265,7 @@ class Pull(ShoalTestCase):
         by_path = self.output_of("logits", tiny_model("qwen2"), *logits)
         self.assertEqual(self.output_of("logits", "mine", *logits), by_path)
         self.output_of("models", "remove", "mine")
-        self.assertEqual(os.listdir(self.models), [])
+        self.assertEqual(self.kept(), [])
         self.assert_refused("models", "remove", "mine", says="mine")
 
     def test_https_goes_on_where_it_broke_off(self):
@@ -266,7 +275,7 @@ class Pull(ShoalTestCase):
             self.assertEqual(file.read(), self.content)
         self.assertEqual(handler.ranges[0], 0)
         self.assertTrue(handler.ranges[1:] and handler.ranges[-1] > 0, handler.ranges)
-        self.assertEqual(os.listdir(self.models), ["tiny.gguf"])
+        self.assertEqual(self.kept(), ["tiny.gguf"])
 
     def test_what_is_wrong_is_not_kept(self):
         url, certificate, _ = self.serve(self.content)
@@ -276,7 +285,27 @@ class Pull(ShoalTestCase):
         url, certificate, _ = self.serve(b"<html>not a model</html>")
         self.assert_refused("pull", url, "--ca-file", certificate, says="not a GGUF file")
         self.assert_refused("pull", url.replace("https", "http"), says="https://")
-        self.assertEqual(os.listdir(self.models), [])
+        self.assertEqual(self.kept(), [])
+
+    def test_a_part_that_was_not_asked_for_is_not_taken(self):
+        url, certificate, handler = self.serve(
+            self.content, break_after=len(self.content) // 3, shifted=1000
+        )
+        self.output_of("pull", url, "--ca-file", certificate)
+        with open(os.path.join(self.models, "tiny.gguf"), "rb") as file:
+            self.assertEqual(file.read(), self.content)
+        self.assertEqual(handler.ranges, [0, len(self.content) // 3, 0])
+
+    def test_an_empty_answer_is_named(self):
+        url, certificate, _ = self.serve(b"")
+        self.assert_refused("pull", url, "--ca-file", certificate, says="the server sent an empty file")
+
+    def test_schemes_and_digests_are_taken_in_either_case(self):
+        url, certificate, _ = self.serve(self.content)
+        digest = hashlib.sha256(self.content).hexdigest()
+        url = url.replace("https", "HTTPS")
+        self.output_of("pull", url, "--ca-file", certificate, "--sha256", digest.upper())
+        self.assertEqual(self.kept(), ["tiny.gguf"])
 
     def test_trap_names_cannot_lead_elsewhere(self):
         for name in ("../escaped", "a/b", ".hidden", "a b"):
