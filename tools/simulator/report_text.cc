@@ -4,11 +4,11 @@
 
 #include <algorithm>
 
+#include "tools/units.h"
+
 namespace shoal {
 
 namespace {
-
-double MiB(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 std::string LatencyLine(const char* name, const Distribution& values) {
   if (values.count == 0) return fmt::format("  {:<9} (of no request)\n", name);
