@@ -428,6 +428,7 @@ class Pull(ShoalTestCase):
 
     def test_wrong_values_are_wrong_usage(self):
         self.assert_wrong_usage("pull", "x", "--sha256", "00", says="64 hexadecimal digits")
+        self.assert_wrong_usage("pull", "--bogus", says="--bogus")
         for name in ("../escaped", "a/b", ".hidden", "a b", ""):
             with self.subTest(name=name):
                 self.assert_wrong_usage("pull", tiny_model("qwen2"), "--name", name, says="no name")
