@@ -83,6 +83,7 @@ void Engine::SetStarting(std::string detail) {
   const std::lock_guard lock(mutex_);
   if (status_.state == EngineState::kReady) return;
   status_.detail = std::move(detail);
+  ExpireQueued();
 }
 
 void Engine::Attach(std::shared_ptr<Pipeline> pipeline, const PipelineLimits& limits) {
@@ -100,7 +101,6 @@ void Engine::Attach(std::shared_ptr<Pipeline> pipeline, const PipelineLimits& li
 void Engine::ResumeAll() {
   std::vector<std::pair<SessionId, Error>> refused;
   for (auto& [id, generation] : generations_) {
-    generation.queued_ns = clock_.NowNs();
     const Status added = scheduler_.Add(generation.session);
     if (!added.ok()) refused.emplace_back(id, added.error());
   }
@@ -111,17 +111,21 @@ void Engine::ResumeAll() {
 
 // Memory gets free with results, so that is when it is worth looking.
 void Engine::ExpireQueued() {
-  if (queue_timeout_ns_ == 0 || scheduler_.queued() == 0) return;
+  const bool ready = status_.state == EngineState::kReady;
+  if (queue_timeout_ns_ == 0 || (ready && scheduler_.queued() == 0)) return;
   const int64_t now_ns = clock_.NowNs();
   if (now_ns - expired_at_ns_ < kExpireEveryNs) return;
   expired_at_ns_ = now_ns;
   std::vector<SessionId> expired;
   for (const auto& [id, generation] : generations_) {
-    const bool waits = !scheduler_.admitted(id);
+    const bool waits = !ready || !scheduler_.admitted(id);
     if (waits && now_ns - generation.queued_ns > queue_timeout_ns_) expired.push_back(id);
   }
-  const Error error = Unavailable(fmt::format("waited {} s for memory that {} other requests hold",
-                                              queue_timeout_ns_ / kNsPerS, scheduler_.running()));
+  const int64_t waited_s = queue_timeout_ns_ / kNsPerS;
+  const Error error =
+      Unavailable(ready ? fmt::format("waited {} s for memory that {} other requests hold",
+                                      waited_s, scheduler_.running())
+                        : fmt::format("waited {} s for the nodes: {}", waited_s, status_.detail));
   for (const SessionId id : expired) Finish(id, FinishReason::kError, error);
 }
 
@@ -159,6 +163,9 @@ void Engine::OnLost(Epoch epoch, Error error) {
   const std::lock_guard lock(mutex_);
   if (status_.state != EngineState::kReady || epoch != epoch_) return;
   status_ = {EngineState::kLost, error.message, 0, 0};
+  for (auto& [id, generation] : generations_) {
+    if (scheduler_.admitted(id)) generation.queued_ns = clock_.NowNs();
+  }
   pipeline_.reset();
   steps_.clear();
   scheduler_.Reset();

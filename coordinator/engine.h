@@ -83,8 +83,9 @@ constexpr int32_t kMaxStages = 256;  // of one pipeline
 
 class Engine : public PipelineListener {
  public:
-  // `clock` outlives the engine. Requests that wait for memory for longer than `queue_timeout_ns`
-  // end with kUnavailable; 0: they wait for as long as it takes.
+  // `clock` outlives the engine. Requests that wait for memory, or for a lost pipeline to be
+  // replaced, for longer than `queue_timeout_ns` end with kUnavailable; 0: they wait for as long as
+  // it takes.
   Engine(const SchedulerOptions& options, const Clock& clock, int64_t queue_timeout_ns = 0);
   ~Engine() override;
 
@@ -98,7 +99,8 @@ class Engine : public PipelineListener {
   EngineStatus status() const;
   int32_t context_length() const { return options_.context_tokens; }
 
-  // Life of the pipeline, told by whoever builds it. A pipeline is used until OnLost.
+  // Life of the pipeline, told by whoever builds it: SetStarting several times a second while there
+  // is none. A pipeline is used until OnLost.
   void SetStarting(std::string detail);
   void Attach(std::shared_ptr<Pipeline> pipeline, const PipelineLimits& limits);
 

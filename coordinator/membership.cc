@@ -90,6 +90,7 @@ Status Membership::Apply(int32_t number, MemberEvent event, int64_t now_ns) {
     case MemberEvent::kSilent: node.state = MemberState::kAbsent; break;
     case MemberEvent::kFailed:
       CountLoss(node, now_ns);
+      node.losses = std::max(node.losses, kFailureCounts);
       node.state = MemberState::kAbsent;
       break;
     case MemberEvent::kWatched:

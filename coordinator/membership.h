@@ -52,6 +52,7 @@ class Membership {
   static constexpr int64_t kSuspectNs = 1 * kNsPerS;   // of silence, with heartbeats every 250 ms
   static constexpr int64_t kLostNs = 1500 * kNsPerMs;  // and then there is a text to replay
   static constexpr int64_t kFirstQuarantineNs = 1 * kNsPerS;  // after a first loss
+  static constexpr int32_t kFailureCounts = 6;  // losses: what broke may take a person to mend
   static constexpr int64_t kMostQuarantineNs = 300 * kNsPerS;
   static constexpr int64_t kForgivenAfterNs = 600 * kNsPerS;  // of presence
 

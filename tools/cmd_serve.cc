@@ -113,6 +113,7 @@ Status Recall(SessionOptions& session) {
                            last.error().message);
   }
   session.model = last->model_path;
+  session.recalled = session.plan.empty() && session.split.empty() && session.nodes.empty();
   if (!session.nodes.empty() || session.local_nodes > 0 || last->all_members) return OkStatus();
   // Members by name: they may be at another address by now.
   for (const MeshState::Node& node : last->nodes) {

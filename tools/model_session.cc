@@ -298,6 +298,11 @@ Status ModelSession::StartMesh(const Progress& progress) {
   ASSIGN_OR_RETURN(mesh.planner.wire, Wire());
   mesh.spares = options_.spares;
   if (options_.local_nodes == 0) mesh.state_folder = options_.state_folder;
+  if (!options_.recalled) {
+    mesh.wish =
+        fmt::format("plan={} split={} nodes={}", options_.plan, fmt::join(options_.split, ","),
+                    takes_all_ ? "" : fmt::format("{}", fmt::join(options_.nodes, ",")));
+  }
   mesh_ = std::make_unique<Mesh>(std::move(mesh), *engine_, clock_);
   std::future<Status> ready =
       std::async(std::launch::async, [this] { return mesh_->WaitReady(kReadyTimeoutMs); });

@@ -25,7 +25,8 @@ namespace shoal {
 
 struct SessionOptions {
   std::string model;
-  int local_nodes = 0;             // 0: in this process, unless `nodes`
+  bool recalled = false;  // `model` is what was served last: the plan is to be that one, too
+  int local_nodes = 0;    // 0: in this process, unless `nodes`
   std::vector<std::string> nodes;  // names or addresses, in pipeline order
   std::string hub_listen;          // where nodes that dial out come in; empty: nowhere
   bool all_nodes = false;  // of `mesh`, if neither local nodes nor `nodes` nor `split` are given

@@ -20,12 +20,23 @@ constexpr int kMostFirstAttempts = 2;
 // (hardly any where those that are there do not suffice, but a node may just be starting again).
 constexpr int64_t kHopelessMs = 800;
 constexpr int64_t kResumeMs = 30'000;
-constexpr int64_t kAskEveryMs = 1000;      // nodes outside the plan
+constexpr int64_t kAskEveryMs = 1000;  // nodes outside the plan
+constexpr int64_t kFirstAvoidNs = 60 * kNsPerS;
+constexpr int64_t kMostAvoidNs = 3600 * kNsPerS;
 constexpr int64_t kTakeInBusyMs = 30'000;  // after which a node that is back interrupts others
 
 bool MayPass(const Error& error) {
   return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kDeadlineExceeded ||
          error.code == ErrorCode::kCancelled;
+}
+
+// What a node is known by: members may be renamed, and another one may then get the name.
+const std::string& KeyOf(const MeshNode& node) {
+  return node.trust.id.empty() ? node.name : node.trust.id;
+}
+
+bool IsRevoked(const MeshNode& node) {
+  return node.trust.own != nullptr && node.trust.own->IsRevoked(node.trust.id);
 }
 
 }  // namespace
@@ -53,7 +64,7 @@ Status Mesh::WaitReady(int timeout_ms) {
   std::unique_lock lock(mutex_);
   const auto settled = [this] {
     return ready_ || (!options_.patient && failed_attempts_ >= kMostFirstAttempts) ||
-           (last_error_ && !MayPass(*last_error_));
+           (last_error_ && !may_pass_);
   };
   std::string doing;
   while (!changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), settled)) {
@@ -70,24 +81,15 @@ Status Mesh::WaitReady(int timeout_ms) {
 
 Status Mesh::AddNode(const MeshNode& node) {
   const std::lock_guard lock(mutex_);
-  const auto [known, added] = addresses_.emplace(node.name, node.address);
+  const auto [known, added] = addresses_.emplace(KeyOf(node), node.address);
   if (!added && known->second == node.address) {
     return InvalidArgument(fmt::format("there is a node {} already", node.name));
   }
   if (!added) {
-    changes_.push_back({MeshNode{node.name, {}, {}}, true,
-                        fmt::format("it has moved to {}", node.address.ToString())});
+    changes_.push_back({node, true, fmt::format("it has moved to {}", node.address.ToString())});
     known->second = node.address;
   }
   changes_.push_back({node, false, {}});
-  changed_.notify_all();
-  return OkStatus();
-}
-
-Status Mesh::RemoveNode(const std::string& name, const std::string& reason) {
-  const std::lock_guard lock(mutex_);
-  if (addresses_.erase(name) == 0) return NotFound(fmt::format("there is no node {}", name));
-  changes_.push_back({MeshNode{name, {}, {}}, true, reason});
   changed_.notify_all();
   return OkStatus();
 }
@@ -122,8 +124,9 @@ bool Mesh::Rest() {
   return !stop_;
 }
 
-void Mesh::Announce(const Status& status) {
+void Mesh::Announce(const Status& status, bool may_pass) {
   const std::lock_guard lock(mutex_);
+  may_pass_ = may_pass;
   ready_ = status.ok();
   last_error_ = status.ok() ? std::nullopt : std::optional<Error>(status.error());
   failed_attempts_ = status.ok() ? 0 : failed_attempts_ + 1;
@@ -141,19 +144,25 @@ std::optional<PipelineLoss> Mesh::TakeChanges() {
   {
     const std::lock_guard lock(mutex_);
     changes.swap(changes_);
+    for (const auto& [member, node] : nodes_) {
+      if (!IsRevoked(node)) continue;
+      addresses_.erase(KeyOf(node));
+      changes.push_back({node, true, "it was revoked"});
+    }
   }
   std::optional<PipelineLoss> loss;
   for (const Change& change : changes) {
     if (!change.removed) {
-      const Result<int32_t> member = members_.Add(change.node.name);
-      CHECK(member.ok(), "addresses_ holds every name once");
+      const Result<int32_t> member = members_.Add(KeyOf(change.node));
+      CHECK(member.ok(), "addresses_ holds every key once");
       nodes_.emplace(*member, change.node);
       ask_next_ns_ = 0;
       continue;
     }
     const auto found = std::find_if(nodes_.begin(), nodes_.end(), [&](const auto& entry) {
-      return entry.second.name == change.node.name;
+      return KeyOf(entry.second) == KeyOf(change.node);
     });
+    if (found == nodes_.end()) continue;  // it moved and was revoked
     const int32_t member = found->first;
     if (members_.watched(member)) {
       loss = PipelineLoss{
@@ -161,6 +170,7 @@ std::optional<PipelineLoss> Mesh::TakeChanges() {
     }
     spdlog::info("node {} is removed: {}", change.node.name, change.reason);
     static_cast<void>(members_.Remove(member));
+    channels_.erase(member);
     nodes_.erase(found);
   }
   return loss;
@@ -172,6 +182,7 @@ void Mesh::SupervisorThreadMain() {
   Recall();
   do {
     static_cast<void>(TakeChanges());
+    blamed_ = false;
     const Status up = BringUp();
     if (up.ok()) {
       warned_.clear();
@@ -192,7 +203,8 @@ void Mesh::AfterFailure(const Error& error) {
   if (nodes_.empty() && !loss_) return;  // not a failure: the first node is waited for
   const bool news = std::exchange(warned_, error.message) != error.message;
   spdlog::log(news ? spdlog::level::warn : spdlog::level::debug, "not ready: {}", error.message);
-  Announce(error);
+  // Where not everyone is needed, the next attempt does without the member that failed.
+  Announce(error, MayPass(error) || (blamed_ && !options_.needs_all));
   if (!loss_) return;
   const bool hopeless =
       error.code == ErrorCode::kResourceExhausted || members_.Usable(clock_.NowNs()).empty();
@@ -213,6 +225,7 @@ void Mesh::Serve() {
   Remember();  // requests are served already; who is told that it is ready may rely on this
   Announce(OkStatus());
   served_since_ns_ = clock_.NowNs();
+  stays_.reset();
   const Ending ending = WatchOver();
   if (ending.loss.error.code == ErrorCode::kCancelled) {
     spdlog::debug("epoch {}: {}", epoch.value, ending.loss.error.message);
@@ -234,7 +247,7 @@ void Mesh::Serve() {
 // Until the pipeline is lost, had better be made anew, or is not wanted any more.
 Mesh::Ending Mesh::WatchOver() {
   do {
-    if (std::optional<PipelineLoss> lost = pipeline_->Lost()) {
+    if (std::optional<PipelineLoss> lost = pipeline_->Lost(); lost && !MayStay(*lost)) {
       return {lost->leaves ? PlanEvent::Kind::kDrain : PlanEvent::Kind::kFailed, *lost};
     }
     if (std::optional<PipelineLoss> silent = SilentNode()) {
@@ -251,7 +264,55 @@ Mesh::Ending Mesh::WatchOver() {
   return {PlanEvent::Kind::kDrain, {Cancelled("the coordinator is shutting down")}};
 }
 
+// Two nodes that cannot reach each other, though the coordinator reaches both, get no neighbouring
+// stages for a while, which doubles each time.
+void Mesh::NoteBroken(const PipelineLoss& loss) {
+  if (!loss.between) return;
+  const auto [one, other] = std::minmax(serving_[static_cast<size_t>(loss.between->first)],
+                                        serving_[static_cast<size_t>(loss.between->second)]);
+  BrokenLink& link = broken_links_[{one, other}];
+  link.avoid_ns = std::clamp(2 * link.avoid_ns, kFirstAvoidNs, kMostAvoidNs);
+  link.avoided_until_ns = clock_.NowNs() + link.avoid_ns;
+  spdlog::warn("nodes {} and {} do not reach each other: for {} s they are no neighbours",
+               nodes_.at(one).name, nodes_.at(other).name, link.avoid_ns / kNsPerS);
+}
+
+void Mesh::AvoidBroken() {
+  std::set<std::pair<int32_t, int32_t>> avoided;
+  for (const auto& [members, link] : broken_links_) {
+    if (clock_.NowNs() < link.avoided_until_ns) avoided.insert(members);
+  }
+  if (planner_.broken_links() != avoided) declined_.reset();
+  planner_.SetBrokenLinks(std::move(avoided));
+}
+
+// Where the others do not suffice, a node that is to go computes for those who wait for an answer
+// as long as it can.
+bool Mesh::MayStay(const PipelineLoss& loss) {
+  if (!loss.leaves) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    broken_ = false;  // what comes next is news again
+  }
+  if (!stays_) stays_ = !CanDoWithout(serving_[static_cast<size_t>(loss.node)]);
+  const EngineStatus status = engine_.status();
+  return *stays_ && status.running + status.queued > 0;
+}
+
+bool Mesh::CanDoWithout(int32_t leaving) {
+  std::vector<PlannedNode> rest = seen_;
+  std::erase_if(rest, [&](const PlannedNode& node) { return HasPart(node.member); });
+  for (const Placement& stage : lifecycle_.stages()) {
+    if (stage.device == leaving) continue;
+    rest.push_back({stage.device, descriptions_[static_cast<size_t>(stage.device)]});
+  }
+  std::sort(rest.begin(), rest.end(),
+            [](const PlannedNode& a, const PlannedNode& b) { return a.member < b.member; });
+  return !rest.empty() && planner_.MakePlan(rest, false).ok();
+}
+
 void Mesh::TakeDown(const PipelineLoss& loss, PlanEvent::Kind event) {
+  NoteBroken(loss);
   const Epoch epoch = lifecycle_.epoch();
   const Result<PlanAction> action = lifecycle_.Apply(epoch, {event});
   CHECK(action.ok(), action.error().message);
@@ -266,7 +327,7 @@ void Mesh::TakeDown(const PipelineLoss& loss, PlanEvent::Kind event) {
       if (member == cause) Tell(member, MemberEvent::kFailed);
     } else if (member != cause) {
       Tell(member, MemberEvent::kReleased);
-    } else if (loss.leaves) {
+    } else if (loss.leaves || loss.left) {
       Tell(member, MemberEvent::kLeaves);
       Tell(member, MemberEvent::kReleased);
     } else {
@@ -320,6 +381,7 @@ bool Mesh::ShouldTakeIn() {
 }
 
 bool Mesh::IsWorthIt(std::vector<PlannedNode> newcomers, bool idle) {
+  AvoidBroken();
   std::vector<PlannedNode> nodes = std::move(newcomers);
   for (const Placement& stage : lifecycle_.stages()) {
     nodes.push_back({stage.device, descriptions_[static_cast<size_t>(stage.device)]});

@@ -47,6 +47,9 @@ struct MeshOptions {
   // Where the plan that serves is remembered, so that the next start serves it without asking or
   // measuring anew; empty: nowhere.
   std::string state_folder;
+  // How the user wants layers divided: a plan that was remembered for another wish is not served.
+  // Nothing: as before.
+  std::optional<std::string> wish;
   WeightsOffer weights;  // for nodes that have no file of the model
 };
 
@@ -62,12 +65,10 @@ class Mesh {
   // nothing has got on for `timeout_ms`, or twice that.
   Status WaitReady(int timeout_ms);
 
-  // The node is asked from now on, and taken in when that is worth it. One of that name at another
-  // address has moved: it is removed. Error: kInvalidArgument if it is there already.
+  // The node is asked from now on, and taken in when that is worth it, until it is revoked. The
+  // same member (or Unix socket) at another address has moved: it is removed. Error:
+  // kInvalidArgument if it is there already.
   Status AddNode(const MeshNode& node);
-  // A plan that has a part on the node ends at once, with `reason` in its requests' ears if they
-  // cannot go on without it. Error: kNotFound.
-  Status RemoveNode(const std::string& name, const std::string& reason);
 
   // The plan that serves now or served last; devices are indices of descriptions().
   std::optional<Plan> plan() const;
@@ -105,6 +106,8 @@ class Mesh {
   std::future<AskedNodes> StartAsking(const std::vector<int32_t>& members,
                                       NodeLink::Patience patience) const;
   void Note(const AskedNodes& asked);
+  bool MayStay(const PipelineLoss& loss);
+  bool CanDoWithout(int32_t leaving);
   static std::vector<PlannedNode> PlannedOf(const AskedNodes& asked);  // REQUIRES answers of all
   Result<AskedNodes> AskEveryone();
   Status MeasureIfNeeded(const AskedNodes& asked);
@@ -126,10 +129,12 @@ class Mesh {
   void Serve();
   Ending WatchOver();
   void TakeDown(const PipelineLoss& loss, PlanEvent::Kind event);
+  void NoteBroken(const PipelineLoss& loss);
+  void AvoidBroken();
   void Tell(int32_t member, MemberEvent event);
   void Publish(const Plan& plan, const AskedNodes& asked);
   void AfterFailure(const Error& error);
-  void Announce(const Status& status);
+  void Announce(const Status& status, bool may_pass = true);
   bool Pause(int timeout_ms);  // false: stopping
   bool Rest();                 // while a plan serves; false: stopping
 
@@ -140,12 +145,16 @@ class Mesh {
   // The supervisor's alone.
   Membership members_;
   std::map<int32_t, MeshNode> nodes_;  // by member
+  // That they were reached by last: nobody waits for handshakes after a loss. Shared with links.
+  std::map<int32_t, std::shared_ptr<grpc::Channel>> channels_;
   MeshPlanner planner_;
   PlanLifecycle lifecycle_;
   std::vector<Placement> recalled_;  // devices are members; empty: no plan of before this start
-  uint64_t least_epoch_ = 0;         // beyond that of the plan before
+  std::string wish_;
+  uint64_t least_epoch_ = 0;                  // beyond that of the plan before
   std::shared_ptr<RemotePipeline> pipeline_;  // second owner: the engine, until OnLost
   std::vector<int32_t> serving_;              // members that the pipeline's nodes are
+  std::optional<bool> stays_;                 // who said that it goes, since it cannot be replaced
   std::future<AskedNodes> asking_;            // those outside the plan
   std::vector<PlannedNode> seen_;             // of them, who answered
   int64_t ask_next_ns_ = 0;
@@ -154,8 +163,15 @@ class Mesh {
   std::optional<std::vector<int32_t>> declined_;
   std::optional<PipelineLoss> loss_;  // since which nothing serves; none: nothing served so far
   std::optional<int32_t> lost_;       // the member that was its cause
+  bool blamed_ = false;               // one member for the attempt that failed last
   int64_t lost_at_ns_ = 0;
   int attempts_ = 0;  // since then, that failed
+  // Links between members that broke, and for how long plans do without them.
+  struct BrokenLink {
+    int64_t avoided_until_ns = 0;
+    int64_t avoid_ns = 0;
+  };
+  std::map<std::pair<int32_t, int32_t>, BrokenLink> broken_links_;
   std::string warned_;  // why it is not ready, as the log has it
 
   mutable std::mutex mutex_;  // guards everything below
@@ -166,7 +182,8 @@ class Mesh {
   bool ready_ = false;
   int failed_attempts_ = 0;  // since the last time it was ready
   std::optional<Error> last_error_;
-  std::map<std::string, Address> addresses_;  // by name
+  bool may_pass_ = true;                      // what stands in the way, if one waits
+  std::map<std::string, Address> addresses_;  // by member id, or name where there is none
   std::vector<Change> changes_;               // that the supervisor has not taken yet
   std::optional<Plan> plan_;
   std::vector<NodeDescription> descriptions_;

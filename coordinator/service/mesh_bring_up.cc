@@ -32,15 +32,21 @@ std::vector<PlannedNode> Mesh::PlannedOf(const AskedNodes& asked) {
 
 std::future<Mesh::AskedNodes> Mesh::StartAsking(const std::vector<int32_t>& members,
                                                 NodeLink::Patience patience) const {
-  std::vector<std::pair<int32_t, MeshNode>> nodes;
-  for (const int32_t member : members) nodes.emplace_back(member, nodes_.at(member));
-  return std::async(std::launch::async, [nodes = std::move(nodes), patience, &clock = clock_] {
+  AskedNodes nodes;
+  for (const int32_t member : members) {
+    const auto channel = channels_.find(member);
+    nodes.push_back(
+        {member,
+         std::make_unique<NodeLink>(nodes_.at(member), clock_,
+                                    channel == channels_.end() ? nullptr : channel->second),
+         Unavailable("it was not asked")});
+  }
+  return std::async(std::launch::async, [nodes = std::move(nodes), patience]() mutable {
     std::vector<std::future<Asked>> asking;
-    for (const auto& [member, node] : nodes) {
-      asking.push_back(std::async(std::launch::async, [&, member = member, &node = node] {
-        auto link = std::make_unique<NodeLink>(node, clock);
-        Result<NodeDescription> description = link->Describe(patience);
-        return Asked{member, std::move(link), std::move(description)};
+    for (Asked& node : nodes) {
+      asking.push_back(std::async(std::launch::async, [&node, patience] {
+        node.description = node.link->Describe(patience);
+        return std::move(node);
       }));
     }
     AskedNodes asked;
@@ -52,6 +58,7 @@ std::future<Mesh::AskedNodes> Mesh::StartAsking(const std::vector<int32_t>& memb
 void Mesh::Note(const AskedNodes& asked) {
   for (const Asked& one : asked) {
     if (!members_.knows(one.member)) continue;  // it was removed meanwhile
+    channels_[one.member] = one.link->channel();
     Tell(one.member, one.description.ok() ? MemberEvent::kAnswered : MemberEvent::kSilent);
   }
 }
@@ -102,6 +109,7 @@ Status Mesh::MeasureIfNeeded(const AskedNodes& asked) {
 
 // The plan of before this start, if its nodes are known.
 void Mesh::Recall() {
+  wish_ = options_.wish.value_or("");
   if (options_.state_folder.empty()) return;
   const Result<MeshState> state = ReadMeshState(options_.state_folder);
   if (!state.ok()) {
@@ -110,6 +118,8 @@ void Mesh::Recall() {
   }
   least_epoch_ = state->epoch + 1;
   if (state->model_identity != ToHex(options_.model_identity)) return;
+  if (!options_.wish) wish_ = state->wish;
+  if (wish_ != state->wish) return;
   std::vector<Placement> stages = state->stages;
   for (Placement& stage : stages) {
     const std::string& name = state->nodes[static_cast<size_t>(stage.device)].name;
@@ -126,6 +136,7 @@ void Mesh::Remember() {
   MeshState state;
   state.model_path = options_.model_path;
   state.model_identity = ToHex(options_.model_identity);
+  state.wish = wish_;
   state.all_members = !options_.needs_all;
   state.epoch = lifecycle_.epoch().value;
   state.stages = lifecycle_.stages();
@@ -163,7 +174,8 @@ std::optional<Plan> Mesh::KnownPlan(const AskedNodes& asked) const {
 // Over the nodes that are usable, or over all that are there if those are too few. Keeps in `asked`
 // the nodes that the plan is over, in the order that its devices count.
 Result<Plan> Mesh::ChoosePlan(AskedNodes& asked) {
-  const std::vector<int32_t> usable = members_.Usable(clock_.NowNs());
+  std::vector<int32_t> usable = members_.Usable(clock_.NowNs());
+  if (!loss_ && options_.needs_all) usable = members_.all();  // who failed once, too
   if (usable.empty()) return asked.front().description.error();
   std::erase_if(asked, [](const Asked& one) { return !one.description.ok(); });
   if (std::optional<Plan> known = KnownPlan(asked)) return std::move(*known);
@@ -183,6 +195,7 @@ Result<Plan> Mesh::ChoosePlan(AskedNodes& asked) {
 
 Status Mesh::BringUp() {
   ASSIGN_OR_RETURN(AskedNodes asked, AskEveryone());
+  AvoidBroken();
   PipelineOrder order;
   Result<Plan> plan = ChoosePlan(asked);
   recalled_.clear();  // tried once
@@ -227,6 +240,7 @@ Status Mesh::BringUp() {
     coming_up_ = nullptr;
   }
   if (!failed) return OkStatus();
+  blamed_ = failed->node >= 0;
   TakeDown(*failed, PlanEvent::Kind::kFailed);
   return failed->error;
 }

@@ -80,16 +80,31 @@ Result<PlanProblem> MeshPlanner::ExactProblem(const std::vector<PlannedNode>& no
   return problem;
 }
 
+// Whether there are broken links between these nodes.
+bool MeshPlanner::CutBroken(const std::vector<PlannedNode>& nodes, Cluster& cluster) const {
+  bool cut = false;
+  for (int32_t i = 0; i < cluster.device_count(); ++i) {
+    for (int32_t j = i + 1; j < cluster.device_count(); ++j) {
+      const auto member = [&](int32_t device) { return nodes[static_cast<size_t>(device)].member; };
+      if (!broken_.contains({member(i), member(j)})) continue;
+      cluster.link(i, j).usable = cluster.link(j, i).usable = false;
+      cut = true;
+    }
+  }
+  return cut;
+}
+
 Result<PlanProblem> MeshPlanner::Problem(const std::vector<PlannedNode>& nodes) const {
   ASSIGN_OR_RETURN(PlanProblem problem, ExactProblem(nodes));
+  CutBroken(nodes, problem.cluster);
   ChargeActivations(options_.wire, problem.model);
   return problem;
 }
 
 Result<Plan> MeshPlanner::MakePlan(const std::vector<PlannedNode>& nodes, bool everyone) const {
-  ASSIGN_OR_RETURN(const PlanProblem problem, Problem(nodes));
+  ASSIGN_OR_RETURN(PlanProblem problem, Problem(nodes));
   if (options_.split.empty() || !everyone) {
-    const bool best = options_.objective && Measured(nodes);
+    const bool best = (options_.objective && Measured(nodes)) || CutBroken(nodes, problem.cluster);
     return best ? MakeOptimal()->Place(problem) : MakeSpeedProportional()->Place(problem);
   }
   RETURN_IF_ERROR(CheckProblem(problem));

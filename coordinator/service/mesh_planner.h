@@ -5,7 +5,9 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -43,6 +45,12 @@ class MeshPlanner {
   // `members` are the numbers of the cluster's devices, ascending.
   void SetMeasured(Cluster cluster, std::vector<int32_t> members);
 
+  // Pairs of members, the lesser first, that cannot reach each other: no plan has them next to each
+  // other, and nodes without a part are no error then.
+  void SetBrokenLinks(std::set<std::pair<int32_t, int32_t>> links) { broken_ = std::move(links); }
+
+  const std::set<std::pair<int32_t, int32_t>>& broken_links() const { return broken_; }
+
   // The nodes ascend by member; devices of the plans are indices of `nodes`. Without measurements
   // of all of them, they are planned for by what they say of themselves. `everyone`: whether these
   // are all nodes that the mesh has. Errors: those of strategies.
@@ -69,10 +77,12 @@ class MeshPlanner {
   Result<PlanProblem> ExactProblem(const std::vector<PlannedNode>& nodes) const;
   Result<PlanProblem> Problem(const std::vector<PlannedNode>& nodes) const;
   std::optional<std::vector<int32_t>> Measured(const std::vector<PlannedNode>& nodes) const;
+  bool CutBroken(const std::vector<PlannedNode>& nodes, Cluster& cluster) const;
 
   const PlannerOptions options_;
   Cluster measured_;
   std::vector<int32_t> measured_members_;
+  std::set<std::pair<int32_t, int32_t>> broken_;
 };
 
 }  // namespace shoal

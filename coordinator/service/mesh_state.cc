@@ -50,6 +50,7 @@ MeshState Parse(const Json& json) {
   MeshState state;
   state.model_path = json.at("model").get<std::string>();
   state.model_identity = json.at("identity").get<std::string>();
+  state.wish = json.value("wish", "");
   state.all_members = json.value("all_members", false);
   state.epoch = json.at("epoch").get_ref<const Json::number_unsigned_t&>();
   for (const Json& node : json.at("nodes")) {
@@ -75,10 +76,14 @@ std::string MeshStateToJson(const MeshState& state) {
     stages.push_back(
         {{"node", stage.device}, {"begin", stage.layers.begin}, {"end", stage.layers.end}});
   }
-  const Json json = {
-      {"version", kVersion}, {"model", state.model_path}, {"identity", state.model_identity},
-      {"all_members", state.all_members}, {"epoch", state.epoch}, {"nodes", std::move(nodes)},
-      {"stages", std::move(stages)}};
+  const Json json = {{"version", kVersion},
+                     {"model", state.model_path},
+                     {"identity", state.model_identity},
+                     {"wish", state.wish},
+                     {"all_members", state.all_members},
+                     {"epoch", state.epoch},
+                     {"nodes", std::move(nodes)},
+                     {"stages", std::move(stages)}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -23,6 +23,7 @@ struct MeshState {
 
   std::string model_path;
   std::string model_identity;  // as ToHex writes it
+  std::string wish;            // how the user wanted layers divided, as MeshOptions has it
   bool all_members = false;    // over whichever are there; else over the nodes that were named
   uint64_t epoch = 0;
   std::vector<Node> nodes;

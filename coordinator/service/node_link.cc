@@ -24,12 +24,20 @@ constexpr int kPrepareSilenceMs = 2000;
 constexpr uint64_t kMostEpoch = uint64_t{1} << 62;  // microseconds since 1970 have far to go
 constexpr int kProfileTimeoutMs = 5 * 60 * 1000;    // seconds, but of a slow or busy device
 
+WatchEnd WhatFailed(const v1::NodeFailure& failure) {
+  switch (failure.link()) {
+    case v1::NodeFailure::STAGE_BEFORE: return WatchEnd::kLinkBefore;
+    case v1::NodeFailure::NEXT_STAGE: return WatchEnd::kLinkNext;
+    default: return WatchEnd::kFailed;
+  }
+}
+
 }  // namespace
 
-NodeLink::NodeLink(const MeshNode& node, const Clock& clock)
+NodeLink::NodeLink(const MeshNode& node, const Clock& clock, std::shared_ptr<grpc::Channel> channel)
     : node_(node),
       clock_(clock),
-      channel_(MakeChannel(node.address, node.trust)),
+      channel_(channel != nullptr ? std::move(channel) : MakeChannel(node.address, node.trust)),
       stub_(v1::NodeControl::NewStub(channel_)) {}
 
 NodeLink::~NodeLink() {
@@ -268,7 +276,7 @@ void NodeLink::WatchThreadMain() {
   while (watch_->Read(&event)) {
     last_heard_ns_ = clock_.NowNs();
     if (event.has_failure() && !std::exchange(failed, true)) {
-      on_end_(WatchEnd::kFailed,
+      on_end_(WhatFailed(event.failure()),
               Unavailable(fmt::format("node {}: {}", node_.name, event.failure().message())));
     }
     if (event.has_leaving() && !std::exchange(leaves, true)) {

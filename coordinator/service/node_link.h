@@ -90,18 +90,23 @@ struct ShardProgress {
 
 // What ended a node's part in a plan.
 enum class WatchEnd : uint8_t {
-  kFailed,  // it says so; the cause may lie elsewhere
-  kLeaves,  // it says that it goes, and computes until the watch ends
-  kGone,    // the connection is closed
+  kFailed,      // it says so; the cause may lie elsewhere
+  kLinkBefore,  // it says that its link from the stage before is gone
+  kLinkNext,    // or that to the next stage
+  kLeaves,      // it says that it goes, and computes until the watch ends
+  kGone,        // the connection is closed
 };
 
 class NodeLink {
  public:
-  NodeLink(const MeshNode& node, const Clock& clock);
+  // With a channel to the node, over that; else over one of its own.
+  NodeLink(const MeshNode& node, const Clock& clock,
+           std::shared_ptr<grpc::Channel> channel = nullptr);
   // Ends the watch, which frees the node's plan.
   ~NodeLink();
 
   const MeshNode& node() const { return node_; }
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   std::string label() const;  // "node NAME at ADDRESS", for messages
 
   // How long to wait for the node to come up, and for its answer.

@@ -111,15 +111,31 @@ std::optional<PipelineLoss> RemotePipeline::Prepare(
   return first;
 }
 
+PipelineLoss RemotePipeline::LinkLoss(size_t stage, const Error& error) const {
+  PipelineLoss loss = {error};
+  loss.between = std::pair(device_of(stage - 1), device_of(stage));
+  return loss;
+}
+
+PipelineLoss RemotePipeline::LossOf(size_t stage, WatchEnd end, const Error& error) const {
+  const size_t stages = order_.plan.stages.size();
+  switch (end) {
+    case WatchEnd::kLinkBefore: return stage > 0 ? LinkLoss(stage, error) : PipelineLoss{error};
+    case WatchEnd::kLinkNext:
+      return stage + 1 < stages ? LinkLoss(stage + 1, error) : PipelineLoss{error};
+    case WatchEnd::kFailed: return {error};
+    case WatchEnd::kLeaves: return {error, device_of(stage), true};
+    case WatchEnd::kGone: return {error, device_of(stage)};
+  }
+  return {error};
+}
+
 std::optional<PipelineLoss> RemotePipeline::Watch() {
   for (size_t stage = 0; stage < order_.plan.stages.size(); ++stage) {
-    const int32_t device = device_of(stage);
-    const Status watched =
-        node_of(stage).Watch(order_.epoch, [this, device](WatchEnd end, Error error) {
-          const bool leaves = end == WatchEnd::kLeaves;
-          Lose({std::move(error), end == WatchEnd::kFailed ? -1 : device, leaves});
-        });
-    if (!watched.ok()) return PipelineLoss{watched.error(), device};
+    const Status watched = node_of(stage).Watch(
+        order_.epoch,
+        [this, stage](WatchEnd end, const Error& error) { Lose(LossOf(stage, end, error)); });
+    if (!watched.ok()) return PipelineLoss{watched.error(), device_of(stage)};
   }
   heartbeat_thread_ = std::thread([this] { HeartbeatThreadMain(); });
   return std::nullopt;
@@ -134,7 +150,7 @@ std::optional<PipelineLoss> RemotePipeline::Link() {
   for (size_t stage = last; stage > 0; --stage) {
     // Where one cannot reach the other, it is not clear who is the cause.
     const Status linked = node_of(stage - 1).ConnectTo(PeerTargetOf(stage));
-    if (!linked.ok()) return PipelineLoss{linked.error()};
+    if (!linked.ok()) return LinkLoss(stage, linked.error());
   }
   Result<std::unique_ptr<LinkClient>> steps = LinkClient::Dial(TargetOf(0), v1::LINK_ROLE_STEPS);
   if (!steps.ok()) return PipelineLoss{steps.error(), device_of(0)};
@@ -182,15 +198,17 @@ std::optional<PipelineLoss> RemotePipeline::Lost() {
   std::unique_lock lock(mutex_);
   if (!lost_ && !reported_) return std::nullopt;
   changed_.wait_for(lock, milliseconds(kEchoMs), [this] { return lost_.has_value(); });
-  return lost_ ? lost_ : PipelineLoss{*reported_};
+  return lost_ ? lost_ : reported_;
 }
 
 void RemotePipeline::Lose(PipelineLoss loss) {
   {
     const std::lock_guard lock(mutex_);
     if (loss.node < 0) {
-      if (!reported_) reported_ = std::move(loss.error);
-    } else if (!lost_) {
+      if (!reported_ || (!reported_->between && loss.between)) reported_ = std::move(loss);
+    } else if (!lost_ || lost_->leaves) {
+      // Who said that it goes has not failed when it is gone.
+      loss.left = lost_ && lost_->node == loss.node;
       lost_ = std::move(loss);
     }
     changed_.notify_all();

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -42,6 +43,9 @@ struct PipelineLoss {
   Error error;
   int32_t node = -1;    // index of the node that is the cause; -1: it is not clear that one is
   bool leaves = false;  // the node said that it goes, and computes still
+  bool left = false;    // it had said so, and is gone now
+  // The nodes whose link to each other is gone, where that is all that is known.
+  std::optional<std::pair<int32_t, int32_t>> between = {};
 };
 
 class RemotePipeline final : public Pipeline {
@@ -90,6 +94,8 @@ class RemotePipeline final : public Pipeline {
   ShardOrder ShardOf(size_t stage) const;
   void Keep(std::unique_ptr<LinkClient> link, std::unique_ptr<LinkClient>& as);
   void Lose(PipelineLoss loss);
+  PipelineLoss LinkLoss(size_t stage, const Error& error) const;  // of the link into the stage
+  PipelineLoss LossOf(size_t stage, WatchEnd end, const Error& error) const;
   void ResultThreadMain(PipelineListener& listener);
   void HeartbeatThreadMain();
 
@@ -105,8 +111,8 @@ class RemotePipeline final : public Pipeline {
   std::mutex mutex_;  // guards the next four
   std::condition_variable changed_;
   bool cancelled_ = false;
-  std::optional<Error> reported_;     // something failed, which may have its cause elsewhere
-  std::optional<PipelineLoss> lost_;  // a node is gone: the cause
+  std::optional<PipelineLoss> reported_;  // something failed, which may have its cause elsewhere
+  std::optional<PipelineLoss> lost_;      // a node is gone: the cause
 
   std::thread result_thread_;
   std::thread heartbeat_thread_;

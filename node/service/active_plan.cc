@@ -18,6 +18,8 @@ namespace {
 // Rows of logits are sent in messages of about this size, whatever the vocabulary.
 constexpr size_t kLogitsMessageBytes = 4 << 20;
 
+constexpr int kEchoMs = 500;
+
 int64_t SteadyNowNs() { return SteadyClock().NowNs(); }
 
 template <typename T>
@@ -104,8 +106,18 @@ Status ActivePlan::ServeSteps(LinkEnd& link, const std::optional<std::string>& l
   Status status = link.SayReady(lane_path);
   if (status.ok()) status = RunSteps(link);
   Leave(link);
+  const bool from_node = width_ != 0;
+  if (status.ok() && from_node && !EndsSoon()) {
+    End(Unavailable("the link from the stage before is gone"), v1::NodeFailure::STAGE_BEFORE);
+  }
   if (!status.ok()) End(status.error());
   return status;
+}
+
+// Links are cut when a plan is taken down, which each node hears of in its own time.
+bool ActivePlan::EndsSoon() {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::milliseconds(kEchoMs), [this] { return ended_; });
 }
 
 Status ActivePlan::RunSteps(LinkEnd& link) {
@@ -133,7 +145,9 @@ Status ActivePlan::RunStep(const v1::StepMessage& message) {
     next = next_.get();
   }
   if (next == nullptr) return FailedPrecondition("a step came before the link to the next stage");
-  return next->Send(step);
+  Status sent = next->Send(step);
+  if (!sent.ok()) End(sent.error(), v1::NodeFailure::NEXT_STAGE);
+  return sent;
 }
 
 Status ActivePlan::Compute(Step& step, StepResult& result) {
@@ -224,11 +238,12 @@ Status ActivePlan::ServeWatch(grpc::ServerContext& context, WatchServerStream& s
   return OkStatus();
 }
 
-void ActivePlan::End(const std::optional<Error>& reason) {
+void ActivePlan::End(const std::optional<Error>& reason, v1::NodeFailure::Link link) {
   {
     const std::lock_guard lock(mutex_);
     if (ended_) return;
     ended_ = true;
+    changed_.notify_all();
   }
   {
     // Told of a failure, the coordinator closes the stream; cancelling it could lose the message.
@@ -237,6 +252,7 @@ void ActivePlan::End(const std::optional<Error>& reason) {
     if (watch_ != nullptr && reason) {
       v1::NodeEvent event;
       event.mutable_failure()->set_message(reason->message);
+      event.mutable_failure()->set_link(link);
       static_cast<void>(watch_->Write(event));
     } else if (watch_ != nullptr) {
       watch_context_->TryCancel();
@@ -244,7 +260,7 @@ void ActivePlan::End(const std::optional<Error>& reason) {
   }
   const std::lock_guard lock(mutex_);
   if (next_ != nullptr) next_->Cancel();
-  for (LinkEnd* link : links_) link->Cancel();
+  for (LinkEnd* one : links_) one->Cancel();
 }
 
 bool ActivePlan::ended() {

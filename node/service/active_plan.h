@@ -57,8 +57,9 @@ class ActivePlan {
   void EndIfRevoked(const Credentials& credentials);
 
   bool ended();
-  // Ends the plan: cancels every link. With a reason, the coordinator is told through Watch first.
-  void End(const std::optional<Error>& reason);
+  // Ends the plan: cancels every link. With a reason, the coordinator is told through Watch first,
+  // and which link it is about.
+  void End(const std::optional<Error>& reason, v1::NodeFailure::Link link = v1::NodeFailure::NONE);
   // Tells the coordinator that this node is to go, so that it plans without it. No effect where
   // nobody watches.
   void SayLeaving(const std::string& reason);
@@ -71,6 +72,7 @@ class ActivePlan {
 
  private:
   Status RunSteps(LinkEnd& link);
+  bool EndsSoon();
   Status RunStep(const v1::StepMessage& message);
   Status Compute(Step& step, StepResult& result);
   Status SendResult(StepResult result);

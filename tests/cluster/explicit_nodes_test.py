@@ -3,6 +3,7 @@
 that come and go while the nodes stay, and the errors where node and coordinator do not fit.
 """
 
+import itertools
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from shoal_process import (
     read_text,
     real_model,
     run_tests,
+    text_of,
     tiny_model,
     wait_for,
 )
@@ -98,6 +100,25 @@ class ExplicitNodes(ShoalTestCase):
         second.send(signal.SIGKILL)
         self.assertEqual(list(stream)[-1], "[DONE]")
         self.assertEqual(server.ask("Say hello.", max_tokens=64), expected)
+
+    def test_two_nodes_that_stop_reaching_each_other_are_no_neighbours(self):
+        paths = [os.path.join(self.folder, name) for name in ("a.sock", "b.sock", "forwarded")]
+        first, last = [self.start_node(listen=f"unix:{path}")[1] for path in paths[:2]]
+        os.mkdir(paths[2])
+        relay = Relay(self, os.path.join(paths[2], "b.sock"), paths[1])
+        server = self.start_server(
+            real_model(), "--node", first, "--node", f"unix:{relay.path}", "--plan", "spread", "-c", 512
+        )
+        self.assertIsNotNone(last)
+        answer = {"max_tokens": 64, "logit_bias": {"0": -100, "2": -100}}
+        expected = server.ask("Say hello.", **answer)
+        stream = events(server.stream("Say hello.", **answer))
+        received = list(itertools.islice(stream, 3))
+        relay.cut_newest()  # the link from the first stage, which the coordinator knows nothing of
+        received += itertools.takewhile(lambda event: event != "[DONE]", stream)
+        self.assertEqual("".join(map(text_of, received)), expected)
+        self.assertIn("do not reach each other", server.process.errors())
+        self.assertIn("1 stages ready", server.process.errors())
 
     def test_killed_coordinator_leaves_the_nodes_free_for_the_next(self):
         model = real_model()

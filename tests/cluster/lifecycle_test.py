@@ -93,6 +93,32 @@ class Restart(ShoalTestCase):
         wait_for(lambda: self.plan()["epoch"] > before["epoch"], "the new plan is remembered")
         self.assertEqual(self.plan()["stages"], before["stages"])
 
+    def test_a_plan_that_was_asked_for_otherwise_is_not_remembered(self):
+        nodes = [self.start_node("--model", real_model(), "--name", name)[1] for name in ("a", "b")]
+        order = [part for node in nodes for part in ("--node", node)]
+        server = self.start_server(real_model(), *order, "--split", "20,10", "-c", 1024)
+        again = self.serve_again(server, real_model(), *order, "--split", "10,20")
+        wait_for(lambda: self.plan()["stages"][0]["end"] == 10, "the new split")
+        order = [part for node in reversed(nodes) for part in ("--node", node)]
+        again = self.serve_again(again, real_model(), *order, "--split", "10,20")
+        wait_for(lambda: self.plan()["nodes"][0]["name"] == "b", "the new order")
+        self.assertTrue(again.ask("Say hello."))
+
+    def test_a_member_that_is_renamed_is_the_same(self):
+        started = dict((name, self.start_node("--name", name)) for name in ("desk", "phone"))
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 1024)
+        phone, address = started["phone"]
+        self.output_of("nodes", "rename", "phone", "tablet")
+        self.output_of("nodes", "rename", "desk", "phone")
+        self.lose(phone)
+        wait_for(lambda: len(self.plan()["stages"]) == 1, "the other one goes on alone")
+        self.start_node(listen=address)
+        wait_for(lambda: len(self.plan()["stages"]) == 2, "it has a part again")
+        self.assertEqual(len(self.plan()["nodes"]), 2)
+        self.output_of("nodes", "revoke", "tablet")
+        wait_for(lambda: len(self.plan()["nodes"]) == 1, "it is forgotten")
+        self.assertTrue(server.ask("Say hello."))
+
     def serve_again(self, server, *arguments):
         self.lose(server.process)
         return Server(self, self.start_shoal("serve", "-c", 1024, "--listen", "127.0.0.1:0", *arguments))

@@ -4,6 +4,7 @@ nodes that are left, with the very text it would have had; an error within the p
 names the node where none are left; a server that comes back, and nothing left behind.
 """
 
+import itertools
 import os
 import signal
 import threading
@@ -199,6 +200,19 @@ class NodeLoss(ShoalTestCase):
 
 
 class TooSmall(ShoalTestCase):
+    def test_a_node_that_nobody_can_replace_computes_while_it_may(self):
+        limit = ("--memory-limit", 110)
+        (_, a), (second, b) = self.start_node(*limit), self.start_node(*limit)
+        nodes = ("--node", a, "--node", b, "--plan", "spread")
+        server = self.start_server(real_model(), *nodes, "-c", 512, "--sessions", 1)
+        expected = server.ask(STORY, **ANSWER)
+        stream = events(server.stream(STORY, **ANSWER))
+        received = list(itertools.islice(stream, 3))
+        second.send(signal.SIGTERM)
+        received += itertools.takewhile(lambda event: event != "[DONE]", stream)
+        self.assertEqual("".join(map(text_of, received)), expected)
+        self.assertEqual(second.wait(), 0)
+
     def test_trap_a_lack_of_memory_is_named_as_such(self):
         """Each of two nodes may hold half of the model."""
         limit = ("--memory-limit", 110)

@@ -8,7 +8,8 @@ RELAYED_BYTES = 1 << 16
 
 
 class Relay:
-    """Counts what comes back. With a delay, what is sent either way arrives so much later."""
+    """Counts what comes back. With a delay, what is sent either way arrives so much later. A connection that
+    is cut stays open, and nothing comes through any more."""
 
     def __init__(self, test, path, to, delay_s=0.0):
         self.returned = 0
@@ -17,6 +18,7 @@ class Relay:
         self._listening.bind(path)
         self._listening.listen()
         self._open = [self._listening]
+        self._accepted, self._cut = 0, set()
         test.addCleanup(self._close)
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -33,12 +35,19 @@ class Relay:
             far = socket.socket(socket.AF_UNIX)
             self._open += [near, far]
             far.connect(self._to)
+            self._accepted += 1
             for source, sink, counts in ((near, far, False), (far, near, True)):
-                threading.Thread(target=self._copy, args=(source, sink, counts), daemon=True).start()
+                copied = (self._accepted, source, sink, counts)
+                threading.Thread(target=self._copy, args=copied, daemon=True).start()
 
-    def _copy(self, source, sink, counts):
+    def cut_newest(self):
+        self._cut.add(self._accepted)
+
+    def _copy(self, number, source, sink, counts):
         try:
             while data := source.recv(RELAYED_BYTES):
+                if number in self._cut:
+                    continue
                 self.returned += len(data) if counts else 0
                 time.sleep(self._delay_s)
                 sink.sendall(data)

@@ -23,7 +23,9 @@ using Asked = MiniModel::Asked;
 
 class World {
  public:
-  World() { Attach(); }
+  explicit World(int64_t queue_timeout_ns = 0) : engine(SmallOptions(), clock, queue_timeout_ns) {
+    Attach();
+  }
   void Attach() {
     pipeline_ = std::make_shared<RecordingPipeline>();
     model_ = MiniModel();
@@ -47,7 +49,7 @@ class World {
   }
 
   FakeClock clock;
-  Engine engine{SmallOptions(), clock};
+  Engine engine;
 
  private:
   std::shared_ptr<RecordingPipeline> pipeline_;
@@ -98,6 +100,29 @@ TEST(EngineSurvival, WhoComesMeanwhileWaitsAsWell) {
   EXPECT_EQ(sink->finishes, 1);
   EXPECT_EQ(late->tokens, sink->tokens);
   EXPECT_EQ(late->stats.replays, 0);
+}
+
+TEST(EngineSurvival, NobodyWaitsLongerThanIsStated) {
+  World world(10 * kNsPerS);
+  world.clock.AdvanceNs(100 * kNsPerS);
+  const auto ran = world.Start({4, 10, 1});
+  ASSERT_TRUE(world.Answer());
+  world.clock.AdvanceNs(100 * kNsPerS);
+  world.Lose();
+  world.clock.AdvanceNs(6 * kNsPerS);
+  const auto late = world.Start({4, 10, 1});
+  world.engine.SetStarting("loading");
+  EXPECT_EQ(ran->finishes, 0);
+  world.clock.AdvanceNs(5 * kNsPerS);
+  world.engine.SetStarting("loading still");
+  ASSERT_EQ(ran->finishes, 1);
+  EXPECT_EQ(ran->error->code, ErrorCode::kUnavailable);
+  EXPECT_EQ(ran->error->message, "waited 10 s for the nodes: loading still");
+  EXPECT_EQ(late->finishes, 0);
+  world.Attach();
+  while (world.Answer()) {
+  }
+  EXPECT_EQ(late->tokens, MiniModel::TokensOf({4, 10, 1}));
 }
 
 TEST(EngineSurvival, WhatNoPipelineCouldAnswerDoesNotWaitForOne) {

@@ -101,6 +101,16 @@ TEST(Membership, WhereNobodyIsTrustedThoseWhoAreThereMustDo) {
   EXPECT_THAT(m.members.Usable(0), ElementsAre(0));
 }
 
+TEST(Membership, WhoCouldNotDoItsPartIsNotAskedAgainAtOnce) {
+  Members m(2);
+  m.Tell(0, MemberEvent::kAnswered);
+  m.Tell(1, MemberEvent::kAnswered);
+  m.Tell(0, MemberEvent::kFailed);
+  m.Tell(0, MemberEvent::kAnswered);
+  EXPECT_THAT(m.members.Usable(30 * kSecond), ElementsAre(1));
+  EXPECT_THAT(m.members.Usable(32 * kSecond), ElementsAre(0, 1));
+}
+
 TEST(Membership, SilenceInAPlanIsSuspectThenLost) {
   Members m(2);
   for (const int32_t node : {0, 1}) {
