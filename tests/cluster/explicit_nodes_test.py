@@ -93,13 +93,30 @@ class ExplicitNodes(ShoalTestCase):
         server = self.start_server(real_model(), "--node", f"unix:{far.path}", "--node", near)
         self.assertIn("1 stages ready", server.process.errors())
         self.assertIn("predicted: ", server.process.errors())
-        expected = server.ask("Say hello.", max_tokens=64)
+        expected = server.ask("Say hello.", max_tokens=44)
         # The other one takes over.
-        stream = events(server.stream("Say hello.", max_tokens=64))
+        stream = events(server.stream("Say hello.", max_tokens=44))
         read_text(stream, 2)
         second.send(signal.SIGKILL)
         self.assertEqual(list(stream)[-1], "[DONE]")
-        self.assertEqual(server.ask("Say hello.", max_tokens=64), expected)
+        self.assertEqual(server.ask("Say hello.", max_tokens=44), expected)
+
+    def test_a_loss_among_nodes_far_away(self):
+        """Round trips of 0.6 s: longer than one waits for handshakes after a loss."""
+        os.mkdir(os.path.join(self.folder, "far"))
+        nodes, relays = [], []
+        for name in "ab":
+            path = os.path.join(self.folder, f"{name}.sock")
+            nodes.append(self.start_node(listen=f"unix:{path}")[0])
+            relays.append(Relay(self, os.path.join(self.folder, "far", name), path, delay_s=0.3))
+        options = [part for relay in relays for part in ("--node", f"unix:{relay.path}")]
+        server = self.start_server(real_model(), *options, "--plan", "spread", "-c", 512)
+        expected = server.ask("Say hello.", max_tokens=4)
+        stream = events(server.stream("Say hello.", max_tokens=4))
+        received = list(itertools.islice(stream, 2))
+        nodes[1].send(signal.SIGKILL)
+        received += itertools.takewhile(lambda event: event != "[DONE]", stream)
+        self.assertEqual("".join(map(text_of, received)), expected)
 
     def test_two_nodes_that_stop_reaching_each_other_are_no_neighbours(self):
         paths = [os.path.join(self.folder, name) for name in ("a.sock", "b.sock", "forwarded")]

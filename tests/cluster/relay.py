@@ -34,7 +34,11 @@ class Relay:
                 return
             far = socket.socket(socket.AF_UNIX)
             self._open += [near, far]
-            far.connect(self._to)
+            try:
+                far.connect(self._to)
+            except OSError:  # nobody is there
+                near.close()
+                continue
             self._accepted += 1
             for source, sink, counts in ((near, far, False), (far, near, True)):
                 copied = (self._accepted, source, sink, counts)
