@@ -20,10 +20,8 @@ constexpr int kMostFirstAttempts = 2;
 // (hardly any where those that are there do not suffice, but a node may just be starting again).
 constexpr int64_t kHopelessMs = 800;
 constexpr int64_t kResumeMs = 30'000;
-constexpr int64_t kAskEveryMs = 1000;  // nodes outside the plan
 constexpr int64_t kFirstAvoidNs = 60 * kNsPerS;
 constexpr int64_t kMostAvoidNs = 3600 * kNsPerS;
-constexpr int64_t kTakeInBusyMs = 30'000;  // after which a node that is back interrupts others
 
 bool MayPass(const Error& error) {
   return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kDeadlineExceeded ||
@@ -195,6 +193,7 @@ void Mesh::SupervisorThreadMain() {
       backoff_ms = std::min(2 * backoff_ms, kMostBackoffMs);
     }
   } while (Pause(backoff_ms));
+  DropAhead();
   engine_.GiveUp(Cancelled("the coordinator is shutting down"));
 }
 
@@ -313,6 +312,7 @@ bool Mesh::CanDoWithout(int32_t leaving) {
 
 void Mesh::TakeDown(const PipelineLoss& loss, PlanEvent::Kind event) {
   NoteBroken(loss);
+  DropAhead();
   const Epoch epoch = lifecycle_.epoch();
   const Result<PlanAction> action = lifecycle_.Apply(epoch, {event});
   CHECK(action.ok(), action.error().message);
@@ -348,65 +348,6 @@ std::vector<int32_t> Mesh::Outside() const {
   std::vector<int32_t> outside = members_.all();
   std::erase_if(outside, [this](int32_t member) { return HasPart(member); });
   return outside;
-}
-
-// Asks the nodes outside the plan now and then. One that is there, and trusted, is worth a new plan
-// if that gains more than it costs, when nobody is disturbed or after a while.
-bool Mesh::ShouldTakeIn() {
-  const int64_t now_ns = clock_.NowNs();
-  if (asking_.valid()) {
-    if (asking_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
-    const AskedNodes asked = asking_.get();
-    Note(asked);
-    seen_.clear();
-    for (const Asked& one : asked) {
-      if (one.description.ok()) seen_.push_back({one.member, *one.description});
-    }
-    ask_next_ns_ = now_ns + kAskEveryMs * kNsPerMs;
-  } else if (now_ns >= ask_next_ns_) {
-    const std::vector<int32_t> outside = Outside();
-    if (outside.empty()) return false;
-    asking_ = StartAsking(outside, kQuickAnswer);
-  }
-  std::vector<PlannedNode> newcomers = seen_;
-  std::erase_if(newcomers, [&](const PlannedNode& node) {
-    return !members_.knows(node.member) || !members_.trusted(node.member, now_ns) ||
-           HasPart(node.member);
-  });
-  if (newcomers.empty()) return false;
-  const EngineStatus status = engine_.status();
-  const bool idle = status.running + status.queued == 0;
-  if (!idle && now_ns - served_since_ns_ <= kTakeInBusyMs * kNsPerMs) return false;
-  return IsWorthIt(std::move(newcomers), idle);
-}
-
-bool Mesh::IsWorthIt(std::vector<PlannedNode> newcomers, bool idle) {
-  AvoidBroken();
-  std::vector<PlannedNode> nodes = std::move(newcomers);
-  for (const Placement& stage : lifecycle_.stages()) {
-    nodes.push_back({stage.device, descriptions_[static_cast<size_t>(stage.device)]});
-  }
-  std::sort(nodes.begin(), nodes.end(),
-            [](const PlannedNode& a, const PlannedNode& b) { return a.member < b.member; });
-  if (planner_.NeedsMeasurement(nodes)) return idle;  // which would disturb an answer
-  RunningPlan running;
-  running.placements = lifecycle_.stages();
-  for (Placement& stage : running.placements) {
-    const auto found = std::find_if(nodes.begin(), nodes.end(), [&](const PlannedNode& node) {
-      return node.member == stage.device;
-    });
-    stage.device = static_cast<int32_t>(found - nodes.begin());
-  }
-  if (declined_ && *declined_ == MembersOf(nodes)) return false;
-  const Result<ReplanDecision> decision = planner_.Decide(nodes, running);
-  if (decision.ok() && decision->move) {
-    declined_.reset();
-    spdlog::info("a new plan: {}", decision->reason);
-    return true;
-  }
-  declined_ = MembersOf(nodes);
-  spdlog::info("no new plan: {}", decision.ok() ? decision->reason : decision.error().message);
-  return false;
 }
 
 }  // namespace shoal

@@ -103,6 +103,7 @@ class Mesh {
   // Nodes that came or went; the loss, if one had a part in the plan.
   std::optional<PipelineLoss> TakeChanges();
   // Which nodes are there.
+  std::unique_ptr<NodeLink> LinkTo(int32_t member) const;
   std::future<AskedNodes> StartAsking(const std::vector<int32_t>& members,
                                       NodeLink::Patience patience) const;
   void Note(const AskedNodes& asked);
@@ -113,13 +114,21 @@ class Mesh {
   Status MeasureIfNeeded(const AskedNodes& asked);
   bool HasPart(int32_t member) const;    // in the plan that serves
   std::vector<int32_t> Outside() const;  // it: those without a part
+  // Nodes without a part.
+  void AskOutside();
+  std::vector<PlannedNode> WithNewcomers() const;
   bool ShouldTakeIn();
-  bool IsWorthIt(std::vector<PlannedNode> newcomers, bool idle);
+  bool IsWorthIt(const std::vector<PlannedNode>& nodes);
+  void FetchAhead(const std::vector<PlannedNode>& nodes);
+  bool HasFetchedAhead();
+  void DropAhead();
   // From a plan to a pipeline that serves, and back.
   void Recall();
   void Remember();
   std::optional<Plan> KnownPlan(const AskedNodes& asked) const;
   Result<Plan> ChoosePlan(AskedNodes& asked);
+  Result<PipelineOrder> OrderFor(const std::vector<PlannedNode>& nodes, Plan plan) const;
+  Epoch NextEpoch(const std::vector<PlannedNode>& nodes) const;
   Status BringUp();
   std::optional<PipelineLoss> CarryOut(Epoch epoch);
   std::optional<PipelineLoss> Perform(PlanAction action, std::vector<PlanEvent>& done);
@@ -159,6 +168,14 @@ class Mesh {
   std::vector<PlannedNode> seen_;             // of them, who answered
   int64_t ask_next_ns_ = 0;
   int64_t served_since_ns_ = 0;
+  // What the nodes of a plan to come fetch while this one serves.
+  struct Ahead {
+    std::vector<int32_t> members;              // that its nodes are
+    std::unique_ptr<RemotePipeline> pipeline;  // outlives the next
+    std::future<std::optional<PipelineLoss>> fetching;
+    bool fetched = false;
+  };
+  std::optional<Ahead> ahead_;
   // The nodes over which a plan was last found not to be worth the move.
   std::optional<std::vector<int32_t>> declined_;
   std::optional<PipelineLoss> loss_;  // since which nothing serves; none: nothing served so far

@@ -30,16 +30,17 @@ std::vector<PlannedNode> Mesh::PlannedOf(const AskedNodes& asked) {
   return nodes;
 }
 
+std::unique_ptr<NodeLink> Mesh::LinkTo(int32_t member) const {
+  const auto channel = channels_.find(member);
+  return std::make_unique<NodeLink>(nodes_.at(member), clock_,
+                                    channel == channels_.end() ? nullptr : channel->second);
+}
+
 std::future<Mesh::AskedNodes> Mesh::StartAsking(const std::vector<int32_t>& members,
                                                 NodeLink::Patience patience) const {
   AskedNodes nodes;
   for (const int32_t member : members) {
-    const auto channel = channels_.find(member);
-    nodes.push_back(
-        {member,
-         std::make_unique<NodeLink>(nodes_.at(member), clock_,
-                                    channel == channels_.end() ? nullptr : channel->second),
-         Unavailable("it was not asked")});
+    nodes.push_back({member, LinkTo(member), Unavailable("it was not asked")});
   }
   return std::async(std::launch::async, [nodes = std::move(nodes), patience]() mutable {
     std::vector<std::future<Asked>> asking;
@@ -193,15 +194,35 @@ Result<Plan> Mesh::ChoosePlan(AskedNodes& asked) {
   return planner_.MakePlan(PlannedOf(asked), asked.size() == nodes_.size());
 }
 
+Result<PipelineOrder> Mesh::OrderFor(const std::vector<PlannedNode>& nodes, Plan plan) const {
+  PipelineOrder order;
+  ASSIGN_OR_RETURN(order.codecs, planner_.Codecs(nodes, plan));
+  order.plan = std::move(plan);
+  order.model_path = options_.model_path;
+  order.model_identity = options_.model_identity;
+  order.kv_tokens = options_.kv_tokens;
+  order.kv_type = options_.kv_type;
+  order.weights = options_.weights;
+  return order;
+}
+
+// Beyond all that they have seen.
+Epoch Mesh::NextEpoch(const std::vector<PlannedNode>& nodes) const {
+  uint64_t epoch = std::max(least_epoch_, ClockEpoch());
+  for (const PlannedNode& node : nodes) {
+    epoch = std::max(epoch, node.description.highest_epoch + 1);
+  }
+  return Epoch{epoch};
+}
+
 Status Mesh::BringUp() {
   ASSIGN_OR_RETURN(AskedNodes asked, AskEveryone());
   AvoidBroken();
-  PipelineOrder order;
   Result<Plan> plan = ChoosePlan(asked);
   recalled_.clear();  // tried once
   if (!plan.ok()) return plan.error();
-  order.plan = std::move(*plan);
-  ASSIGN_OR_RETURN(order.codecs, planner_.Codecs(PlannedOf(asked), order.plan));
+  const std::vector<PlannedNode> nodes = PlannedOf(asked);
+  ASSIGN_OR_RETURN(PipelineOrder order, OrderFor(nodes, std::move(*plan)));
   for (size_t stage = 1; stage < order.codecs.size(); ++stage) {
     if (order.codecs[stage] == ActivationCodec{}) continue;
     spdlog::info("activations travel to stage {} as {}", stage, order.codecs[stage].ToString());
@@ -209,18 +230,9 @@ Status Mesh::BringUp() {
   Publish(order.plan, asked);
   std::vector<Placement> stages = PlacementsOf(order.plan);
   for (Placement& stage : stages) stage.device = serving_[static_cast<size_t>(stage.device)];
-  uint64_t epoch = std::max(least_epoch_, ClockEpoch());
-  for (const Asked& one : asked) epoch = std::max(epoch, one.description->highest_epoch + 1);
-  ASSIGN_OR_RETURN(order.epoch, lifecycle_.Propose(std::move(stages), epoch));
-  order.model_path = options_.model_path;
-  order.model_identity = options_.model_identity;
-  order.kv_tokens = options_.kv_tokens;
-  order.kv_type = options_.kv_type;
-  order.weights = options_.weights;
+  ASSIGN_OR_RETURN(order.epoch, lifecycle_.Propose(std::move(stages), NextEpoch(nodes).value));
   // After a loss there is no time to load more than is needed: nodes keep what they hold.
-  if (!lost_ && options_.spares > 0) {
-    order.spares = planner_.Spares(PlannedOf(asked), options_.spares);
-  }
+  if (!lost_ && options_.spares > 0) order.spares = planner_.Spares(nodes, options_.spares);
   std::vector<std::unique_ptr<NodeLink>> links;
   for (Asked& one : asked) links.push_back(std::move(one.link));
   pipeline_ = std::make_shared<RemotePipeline>(std::move(links), order, clock_, [this] {

@@ -194,6 +194,7 @@ Status NodeLink::Prepare(const ShardOrder& order,
     peer.set_layer_end(from.layers.end);
   }
   request.set_activation_codec(order.codec.ToString());
+  request.set_fetch_only(order.fetch_only);
   std::atomic<bool> silent = false;
   DeadlineGuard guard(kPrepareBeginsMs, [&] {
     silent = true;
@@ -215,7 +216,8 @@ Status NodeLink::Prepare(const ShardOrder& order,
   }
   if (silent) return Unavailable(label() + " fell silent while it was to load its layers");
   if (!status.ok()) return Explain(status);
-  if (!ready) return InternalError(node_.name + ": ended loading without saying that it is ready");
+  if (!ready && !order.fetch_only)
+    return InternalError(node_.name + ": ended loading without saying that it is ready");
   return OkStatus();
 }
 

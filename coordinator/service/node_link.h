@@ -71,6 +71,7 @@ struct ShardOrder {
   std::vector<SpareStage> spares;  // to be held, too, where memory allows
   // For a node that has no file of the model: what it may get from here, and from others.
   WeightsOffer weights;
+  bool fetch_only = false;  // what is missing of the weights, beside the plan that the node serves
   struct Peer {
     MeshNode node;
     int32_t member = 0;
@@ -122,7 +123,7 @@ class NodeLink {
                                 const std::function<void(int32_t, int32_t)>& progress);
   // Has the node dial another one and measure the link. Changes nothing.
   Result<LinkMeasurement> ProbeLinkTo(const ProbeTarget& target);
-  // Blocks until the shard is loaded; `progress` is called several times a second.
+  // Blocks until the shard is loaded, or fetched; `progress` is called several times a second.
   Status Prepare(const ShardOrder& order,
                  const std::function<void(const ShardProgress&)>& progress);
   Status ConnectTo(const LinkTarget& next);

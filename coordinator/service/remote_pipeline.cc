@@ -83,10 +83,9 @@ ShardOrder RemotePipeline::ShardOf(size_t stage) const {
 std::optional<PipelineLoss> RemotePipeline::Prepare(
     const std::function<void(const std::string&)>& progress) {
   const size_t stages = order_.plan.stages.size();
-  std::mutex mutex;  // guards the two below
+  std::mutex mutex;  // guards the next
   std::vector<ShardProgress> shown(stages);
-  std::optional<PipelineLoss> first;
-  const auto show = [&](size_t stage, const ShardProgress& now) {
+  return PrepareAll(false, [&](size_t stage, const ShardProgress& now) {
     const std::lock_guard lock(mutex);
     shown[stage] = now;
     std::string line = "loading:";
@@ -94,17 +93,29 @@ std::optional<PipelineLoss> RemotePipeline::Prepare(
       line += fmt::format(" {} {}", node_of(i).node().name, Describe(shown[i]));
     }
     progress(line);
-  };
+  });
+}
+
+std::optional<PipelineLoss> RemotePipeline::FetchAhead() {
+  return PrepareAll(true, [](size_t, const ShardProgress&) {});
+}
+
+std::optional<PipelineLoss> RemotePipeline::PrepareAll(
+    bool fetch_only, const std::function<void(size_t, const ShardProgress&)>& show) {
+  std::mutex mutex;  // guards the next
+  std::optional<PipelineLoss> first;
   const auto prepare = [&](size_t stage) {
+    ShardOrder shard = ShardOf(stage);
+    shard.fetch_only = fetch_only;
     const Status prepared =
-        node_of(stage).Prepare(ShardOf(stage), [&, stage](const auto& now) { show(stage, now); });
+        node_of(stage).Prepare(shard, [&](const ShardProgress& now) { show(stage, now); });
     const std::lock_guard lock(mutex);
     if (prepared.ok() || first) return;
     first = PipelineLoss{prepared.error(), device_of(stage)};
     for (const std::unique_ptr<NodeLink>& node : nodes_) node->Cancel();  // they load for nothing
   };
   std::vector<std::future<void>> preparing;
-  for (size_t stage = 0; stage < stages; ++stage) {
+  for (size_t stage = 0; stage < order_.plan.stages.size(); ++stage) {
     preparing.push_back(std::async(std::launch::async, prepare, stage));
   }
   for (const std::future<void>& one : preparing) one.wait();

@@ -62,6 +62,9 @@ class RemotePipeline final : public Pipeline {
 
   // Loads every shard, in parallel, until one node cannot. `progress` gets a line to show.
   std::optional<PipelineLoss> Prepare(const std::function<void(const std::string&)>& progress);
+  // Has every node get what its store lacks of its shard, beside the plan that it has a part in. Of
+  // no use for Watch: another object is made for the plan itself.
+  std::optional<PipelineLoss> FetchAhead();
   // Has every node say when it fails or goes; heartbeats begin.
   std::optional<PipelineLoss> Watch();
   std::optional<PipelineLoss> Link();
@@ -92,6 +95,8 @@ class RemotePipeline final : public Pipeline {
   LinkTarget PeerTargetOf(size_t stage);  // for the stage before
   int32_t device_of(size_t stage) const { return order_.plan.stages[stage].device; }
   ShardOrder ShardOf(size_t stage) const;
+  std::optional<PipelineLoss> PrepareAll(
+      bool fetch_only, const std::function<void(size_t, const ShardProgress&)>& show);
   void Keep(std::unique_ptr<LinkClient> link, std::unique_ptr<LinkClient>& as);
   void Lose(PipelineLoss loss);
   PipelineLoss LinkLoss(size_t stage, const Error& error) const;  // of the link into the stage

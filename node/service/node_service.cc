@@ -312,10 +312,45 @@ Status NodeService::CheckIdle(const std::shared_ptr<ActivePlan>& plan) {
 Status NodeService::LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
                               std::span<const ShardRequest> spares, ShardProgress& progress) {
   if (weights_ == nullptr) return shard_host_.Load(shard, spares, nullptr, &progress.load);
+  ASSIGN_OR_RETURN(const WeightsRequest weights, WantedWeights(request, spares));
+  const auto open = [&] {
+    const std::lock_guard alone(fetch_mutex_);
+    return weights_->OpenShard(weights, pool_, &progress.fetch);
+  };
+  return shard_host_.Load(shard, spares, open, &progress.load);
+}
+
+Result<WeightsRequest> NodeService::WantedWeights(const v1::PrepareRequest& request,
+                                                  std::span<const ShardRequest> spares) const {
   ASSIGN_OR_RETURN(WeightsRequest weights, ReadWeightsRequest(request, options_.credentials));
   for (const ShardRequest& spare : spares) weights.spares.push_back(spare.layers);
-  const auto open = [&] { return weights_->OpenShard(weights, pool_, &progress.fetch); };
-  return shard_host_.Load(shard, spares, open, &progress.load);
+  return weights;
+}
+
+// The stage that serves has the pool for itself.
+grpc::Status NodeService::FetchAhead(grpc::ServerContext& context,
+                                     const v1::PrepareRequest& request, const ShardRequest& shard,
+                                     std::span<const ShardRequest> spares,
+                                     grpc::ServerWriter<v1::PrepareProgress>& writer) {
+  const bool has_file = !shard.model_path.empty() && ::access(shard.model_path.c_str(), R_OK) == 0;
+  if (weights_ == nullptr || has_file) return grpc::Status::OK;
+  const Result<WeightsRequest> weights = WantedWeights(request, spares);
+  if (!weights.ok()) return ToGrpcStatus(weights.error());
+  FetchProgress progress;
+  const std::lock_guard alone(fetch_mutex_);
+  std::future<Status> fetching = std::async(std::launch::async, [&]() -> Status {
+    ThreadPool pool(1);
+    RETURN_IF_ERROR(weights_->OpenShard(*weights, pool, &progress));
+    return OkStatus();
+  });
+  v1::PrepareProgress message;
+  do {
+    message.set_fetched_bytes(progress.bytes_done);
+    message.set_fetch_total_bytes(progress.bytes_total);
+    static_cast<void>(writer.Write(message));
+    if (context.IsCancelled() || preparing_ || !CheckAvailable().ok()) weights_->CancelFetch();
+  } while (fetching.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready);
+  return AsGrpc(fetching.get());
 }
 
 grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::PrepareRequest* request,
@@ -326,12 +361,14 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
   if (!spares.ok()) return ToGrpcStatus(spares.error());
   const Result<ActivationCodec> codec = ParseActivationCodec(request->activation_codec());
   if (!codec.ok()) return ToGrpcStatus(codec.error());
+  if (request->fetch_only()) return FetchAhead(*context, *request, *shard, *spares, *writer);
   const Epoch epoch{request->epoch()};
   const std::lock_guard lock(prepare_mutex_);
   if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);
   if (const Status replaced = Replace(epoch); !replaced.ok()) return AsGrpc(replaced);
 
   ShardProgress progress;
+  preparing_ = true;  // ends a FetchAhead
   std::future<Status> loading = std::async(
       std::launch::async, [&] { return LoadShard(*request, *shard, *spares, progress); });
   v1::PrepareProgress message;
@@ -346,6 +383,7 @@ grpc::Status NodeService::Prepare(grpc::ServerContext* context, const v1::Prepar
     if (weights_ != nullptr) weights_->CancelFetch();
   } while (loading.wait_for(std::chrono::milliseconds(kProgressMs)) != std::future_status::ready);
   const Status loaded = loading.get();
+  preparing_ = false;
   if (const Status here = CheckAvailable(); !here.ok()) return AsGrpc(here);  // why it was given up
   if (!loaded.ok()) return AsGrpc(loaded);
   if (context->IsCancelled()) return {grpc::CANCELLED, "the coordinator gave up"};

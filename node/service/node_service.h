@@ -89,6 +89,11 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
     FetchProgress fetch;
     LoadProgress load;
   };
+  grpc::Status FetchAhead(grpc::ServerContext& context, const v1::PrepareRequest& request,
+                          const ShardRequest& shard, std::span<const ShardRequest> spares,
+                          grpc::ServerWriter<v1::PrepareProgress>& writer);
+  Result<WeightsRequest> WantedWeights(const v1::PrepareRequest& request,
+                                       std::span<const ShardRequest> spares) const;
   Status LoadShard(const v1::PrepareRequest& request, const ShardRequest& shard,
                    std::span<const ShardRequest> spares, ShardProgress& progress);
   Status CheckAvailable();
@@ -104,6 +109,8 @@ class NodeService final : public v1::NodeControl::Service, public v1::Pipeline::
   ThreadPool pool_;
   ShardHost shard_host_;
   ProbeServer probe_server_;
+  std::mutex fetch_mutex_;  // one use of weights_' fetching at a time; taken after prepare_mutex_
+  std::atomic<bool> preparing_ = false;
   std::mutex prepare_mutex_;  // one Prepare or measurement at a time; guards the next
   double weight_bytes_per_s_ = 0;
 

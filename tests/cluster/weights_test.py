@@ -146,6 +146,22 @@ class Weights(ShoalTestCase):
         self.assertIn("2 stages ready", server.process.errors())
         self.assertEqual([(self.fetched(node), self.loaded(node)) for node in survivors], before)
 
+    def test_a_node_that_joins_fetches_its_part_while_others_serve(self):
+        slow = ("--max-upload", SLOW_MBIT // 4)
+        self.start_node("--model", real_model(), *slow)
+        late, address = self.start("store")
+        late.send(signal.SIGTERM)
+        late.wait()
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 512, *slow)
+        expected = server.ask("Say hello.", max_tokens=8)
+        late, _ = self.start("store", listen=address)
+        wait_for(lambda: self.store_bytes("store") > 2 << 20, "its part comes")
+        self.assertEqual(server.ask("Say hello.", max_tokens=8), expected)
+        self.assertTrue(server.is_ready())
+        self.assertEqual(self.fetched(late), [], "it has not come yet")
+        wait_for(lambda: "2 stages ready" in server.process.errors(), "it is taken in")
+        self.assertEqual(server.ask("Say hello.", max_tokens=8), expected)
+
     def test_spares_stay_within_the_memory_that_a_node_lends(self):
         lent_mib = 95
         limited = ("--memory-limit", lent_mib, "--log-level", "debug")
