@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -32,8 +33,6 @@ using Peer = DoctorFacts::Peer;
 constexpr int kDials = 5;
 constexpr int kDialMs = 2000;
 constexpr int kAnswerMs = 2000;
-// Of a question that takes several packets of any usual network.
-constexpr size_t kLargeBytes = 4000;
 
 using AddressList = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
 
@@ -93,9 +92,15 @@ void MeasureWay(const addrinfo& to, Peer& peer) {
   peer.round_trip_s = seconds[kDials / 2];
 }
 
-// The head of the reply to a HEAD request, which is made `padding` bytes longer than need be.
-// Empty if none came; whoever answers is taken at its word.
-std::string AskHttp(const std::string& url, size_t padding) {
+int KeepPacketsSmall(void*, curl_socket_t socket, curlsocktype) {
+  ::setsockopt(socket, IPPROTO_TCP, TCP_MAXSEG, &kSmallSegmentBytes, sizeof kSmallSegmentBytes);
+  return CURL_SOCKOPT_OK;
+}
+
+// The head of the reply to a HEAD request. Empty if none came; whoever answers is taken at its
+// word.
+std::string AskHttp(const std::string& url, Packets packets) {
+  const size_t padding = packets == Packets::kLarge ? kLargeMessageBytes : 0;
   const std::unique_ptr<CURL, CurlFree> curl(curl_easy_init());
   const std::unique_ptr<curl_slist, CurlFree> headers(
       curl_slist_append(nullptr, ("X-Padding: " + std::string(padding, 'x')).c_str()));
@@ -115,6 +120,9 @@ std::string AskHttp(const std::string& url, size_t padding) {
   curl_easy_setopt(curl.get(), CURLOPT_SSL_VERIFYHOST, 0L);
   curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, long{kAnswerMs});
   curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  if (packets == Packets::kSmall) {
+    curl_easy_setopt(curl.get(), CURLOPT_SOCKOPTFUNCTION, KeepPacketsSmall);
+  }
   curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(curl.get(), CURLOPT_HEADERFUNCTION, append);
   curl_easy_setopt(curl.get(), CURLOPT_HEADERDATA, &head);
@@ -134,7 +142,8 @@ std::optional<int64_t> ClockAhead(const std::string& head) {
 }
 
 bool LookForMember(const Address& address, Peer& peer) {
-  const Result<std::vector<std::string>> chain = FetchServerChain(address, kAnswerMs);
+  const Result<std::vector<std::string>> chain =
+      FetchServerChain(address, kAnswerMs, Packets::kSmall);
   if (!chain.ok()) {
     peer.why_silent = chain.error().message;
     return false;
@@ -148,19 +157,19 @@ bool LookForMember(const Address& address, Peer& peer) {
   peer.member = *identity;
   peer.not_before_unix_s = facts->not_before_unix_s;
   peer.not_after_unix_s = facts->not_after_unix_s;
-  peer.loses_large = !FetchServerChain(address, kAnswerMs, kLargeBytes).ok();
+  peer.loses_large = !FetchServerChain(address, kAnswerMs, Packets::kLarge).ok();
   return true;
 }
 
 bool LookForHttp(const Address& address, Peer& peer) {
   for (const char* scheme : {"http", "https"}) {
     const std::string url = fmt::format("{}://{}/health", scheme, address.ToString());
-    const std::string head = AskHttp(url, 0);
+    const std::string head = AskHttp(url, Packets::kSmall);
     if (head.empty()) continue;
     const bool is_shoal = head.find("\r\nServer: shoal\r\n") != std::string::npos;
     peer.kind = is_shoal ? Peer::Kind::kApi : Peer::Kind::kWeb;
     peer.clock_ahead_s = ClockAhead(head);
-    peer.loses_large = AskHttp(url, kLargeBytes).empty();
+    peer.loses_large = AskHttp(url, Packets::kLarge).empty();
     return true;
   }
   return false;

@@ -135,9 +135,10 @@ DoctorFinding JudgeWay(const char* check, const Peer& peer) {
       fmt::format("{}: {}, round trip {:.2f} ms{}", peer.address, WhatIsThere(peer),
                   peer.round_trip_s * 1e3, peer.mtu ? fmt::format(", MTU {}", *peer.mtu) : "");
   if (peer.loses_large) {
-    return Problem(check, says + ", but large packets are lost on the way",
-                   "something between drops them without a word: lower the MTU of this device's "
-                   "interface (ip link set DEVICE mtu 1280), or repair the tunnel or router");
+    return Problem(
+        check, says + ", but large packets are lost on the way",
+        "something between drops them without a word: lower the MTU of this device's "
+        "interface (ip link set DEVICE mtu 1280, or less), or repair the tunnel or router");
   }
   if (peer.mtu && *peer.mtu < kLeastMtu) {
     return Problem(check, says,

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <poll.h>
@@ -65,7 +67,7 @@ class NoSigPipe {
   sigset_t before_;
 };
 
-Result<FileDescriptor> Connect(const Address& address, const Deadline& deadline) {
+Result<FileDescriptor> Connect(const Address& address, const Deadline& deadline, Packets packets) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* all = nullptr;
@@ -79,6 +81,10 @@ Result<FileDescriptor> Connect(const Address& address, const Deadline& deadline)
   for (const addrinfo* entry = all; entry != nullptr; entry = entry->ai_next) {
     FileDescriptor tried(::socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!tried.is_open()) continue;
+    if (packets == Packets::kSmall) {
+      ::setsockopt(tried.get(), IPPROTO_TCP, TCP_MAXSEG, &kSmallSegmentBytes,
+                   sizeof kSmallSegmentBytes);
+    }
     if (::connect(tried.get(), entry->ai_addr, entry->ai_addrlen) != 0 && errno != EINPROGRESS) {
       why = errno;
       continue;
@@ -119,12 +125,12 @@ Status Handshake(SSL& ssl, const FileDescriptor& socket, const Deadline& deadlin
 }  // namespace
 
 Result<std::vector<std::string>> FetchServerChain(const Address& address, int timeout_ms,
-                                                  size_t padding) {
+                                                  Packets packets) {
   const Deadline deadline(timeout_ms);
   const NoSigPipe no_signal;
-  ASSIGN_OR_RETURN(const FileDescriptor socket, Connect(address, deadline));
+  ASSIGN_OR_RETURN(const FileDescriptor socket, Connect(address, deadline, packets));
   const SslContextHandle context(SSL_CTX_new(TLS_client_method()));
-  const std::string protocols = Protocols(padding);
+  const std::string protocols = Protocols(packets == Packets::kLarge ? kLargeMessageBytes : 0);
   CHECK(context != nullptr && SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) == 1 &&
             SSL_CTX_set_alpn_protos(context.get(),
                                     reinterpret_cast<const unsigned char*>(protocols.data()),

@@ -176,6 +176,7 @@ class Namespaces(DoctorTestCase):
         self.need_nft()
         script = f"""
             ip link set lo up
+            ip link set lo gso_max_segs 1
             rm -f {self.folder}/invited
             "$1" nodes invite --json --mesh-listen 127.0.0.1:7700 >{self.folder}/invited &
             trap "kill $!" EXIT
@@ -184,7 +185,7 @@ class Namespaces(DoctorTestCase):
         black_hole = script + """
             nft add table ip f
             nft 'add chain ip f in { type filter hook input priority 0; }'
-            nft add rule ip f in tcp dport 7700 ip length '>' 1300 drop
+            nft add rule ip f in meta length '>' 1000 drop
         """
         for loses, expected in ((script, "good"), (black_hole, "problem")):
             report = self.examine_after(loses, "--node", "127.0.0.1:7700")

@@ -1,10 +1,11 @@
-// Proves how long the first message to a TLS server is, and that a server which is none, and hangs
-// up in the middle, is an error. The server is a socket that this test reads and writes.
+// Proves of what size the packets to a TLS server and from it are, and that a server which is none,
+// and hangs up in the middle, is an error. The server is a socket that this test reads and writes.
 #include "net/identity/server_chain.h"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <functional>
@@ -20,7 +21,7 @@ constexpr int kPatienceMs = 30'000;
 constexpr int kRecordHeaderBytes = 5;  // of TLS: type, version, u16 bytes that follow
 
 // Whether fetching fails, with `serve` at the other end of its connection.
-bool FailsWith(const std::function<void(int fd)>& serve, size_t padding = 0) {
+bool FailsWith(const std::function<void(int fd)>& serve, Packets packets = Packets::kAsUsual) {
   const FileDescriptor listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in own = {};
   own.sin_family = AF_INET;
@@ -34,23 +35,26 @@ bool FailsWith(const std::function<void(int fd)>& serve, size_t padding = 0) {
     serve(accepted.get());
   });
   const bool failed =
-      !FetchServerChain({"", "127.0.0.1", ntohs(own.sin_port)}, kPatienceMs, padding).ok();
+      !FetchServerChain({"", "127.0.0.1", ntohs(own.sin_port)}, kPatienceMs, packets).ok();
   server.join();
   return failed;
 }
 
-TEST(ServerChainTest, TheFirstMessageIsAsLongAsItIsToBe) {
-  for (const size_t padding : {0, 4000}) {
+TEST(ServerChainTest, PacketsAreOfTheSizeThatIsWanted) {
+  for (const Packets packets : {Packets::kAsUsual, Packets::kSmall, Packets::kLarge}) {
     size_t bytes = 0;
+    int segment_bytes = 0;
     EXPECT_TRUE(FailsWith(
         [&](int fd) {
           unsigned char header[kRecordHeaderBytes] = {};
           EXPECT_EQ(::recv(fd, header, sizeof header, MSG_WAITALL), kRecordHeaderBytes);
           bytes = header[3] * 256U + header[4];
+          socklen_t size = sizeof segment_bytes;
+          ::getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment_bytes, &size);
         },
-        padding));
-    EXPECT_GE(bytes, padding + 100);
-    EXPECT_LE(bytes, padding + 1300);  // fits in a packet, if there is no padding
+        packets));
+    EXPECT_EQ(bytes > kLargeMessageBytes, packets == Packets::kLarge) << bytes;
+    EXPECT_EQ(segment_bytes <= kSmallSegmentBytes, packets == Packets::kSmall) << segment_bytes;
   }
 }
 
