@@ -170,8 +170,8 @@ class DiscoveryResponder::Impl {
       }
     }
     if (JoinAll(why) == 0) {
-      return Unavailable(
-          fmt::format("UDP port {}: no multicast on any interface: {}", port, std::strerror(why)));
+      return Unavailable(fmt::format("UDP port {}: no multicast on any interface: {}", port,
+                                     why == 0 ? "none is up" : std::strerror(why)));
     }
     thread_ = std::thread([this] { ThreadMain(); });
     return OkStatus();
@@ -288,12 +288,14 @@ Result<std::vector<FoundCoordinator>> SeekCoordinators(const std::string& mesh_i
   for (; now < end && (found.empty() || !first_only); now = std::chrono::steady_clock::now()) {
     if (now >= ask_next) {
       int sent = 0;
-      for (const unsigned interface : Interfaces()) {
+      const std::set<unsigned> interfaces = Interfaces();
+      for (const unsigned interface : interfaces) {
         sent += SendToGroup(v4, AF_INET, interface, discovery_port, question) ? 1 : 0;
         sent += SendToGroup(v6, AF_INET6, interface, discovery_port, question) ? 1 : 0;
       }
       if (sent == 0) {
-        return Unavailable(fmt::format("no network takes multicast: {}", std::strerror(errno)));
+        return Unavailable(fmt::format("no network takes multicast: {}",
+                                       interfaces.empty() ? "none is up" : std::strerror(errno)));
       }
       ask_next = now + milliseconds(kAskAgainMs);
     }

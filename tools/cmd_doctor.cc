@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/cache_folder.h"
@@ -13,6 +14,7 @@
 #include "tools/doctor_probe.h"
 #include "tools/state_folder.h"
 #include "tools/terminal.h"
+#include "tools/tunnel_ends.h"
 
 namespace shoal {
 
@@ -34,7 +36,7 @@ const char* LevelName(DoctorLevel level) {
   return "";
 }
 
-void PrintFindingsJson(const std::vector<DoctorFinding>& findings, bool ok) {
+void PrintFindingsJson(const DoctorFindings& findings, bool ok) {
   nlohmann::ordered_json checks = nlohmann::ordered_json::array();
   for (const DoctorFinding& finding : findings) {
     checks.push_back({{"check", finding.check},
@@ -46,7 +48,7 @@ void PrintFindingsJson(const std::vector<DoctorFinding>& findings, bool ok) {
   fmt::print("{}\n", report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
-void PrintLines(const std::vector<DoctorFinding>& findings) {
+void PrintLines(const DoctorFindings& findings) {
   for (const DoctorFinding& finding : findings) {
     fmt::print("{:<8} {:<10} {}\n", LevelName(finding.level), finding.check, finding.says);
     if (!finding.advice.empty()) fmt::print("{:<19} -> {}\n", "", finding.advice);
@@ -56,18 +58,16 @@ void PrintLines(const std::vector<DoctorFinding>& findings) {
 // Whether there is no problem.
 Result<bool> Examine(const DoctorOptions& options) {
   DoctorQuestion question;
-  for (const auto* texts : {&options.nodes, &options.servers}) {
+  for (const auto& [option, texts] :
+       {std::pair{"--node", &options.nodes}, {"--server", &options.servers}}) {
     for (const std::string& text : *texts) {
-      ASSIGN_OR_RETURN(const Address address, ParseAddress(text));
-      if (address.is_unix()) return InvalidArgument(text + ": expected HOST:PORT");
-      question.peers.push_back(address);
-      if (texts == &options.servers) question.servers.push_back(address);
+      ASSIGN_OR_RETURN(question.peers.emplace_back(), TcpAddress(option, text));
     }
   }
-  ASSIGN_OR_RETURN(const std::string state_folder, StateFolder(options.state));
-  question.disks.push_back(state_folder);
+  ASSIGN_OR_RETURN(question.state_folder, StateFolder(options.state));
+  question.disks.push_back(question.state_folder);
   if (const std::string cache = CacheFolder(); !cache.empty()) question.disks.push_back(cache);
-  const std::vector<DoctorFinding> findings = Judge(Probe(question));
+  const DoctorFindings findings = Judge(Probe(question));
   const bool ok = std::none_of(findings.begin(), findings.end(), [](const DoctorFinding& finding) {
     return finding.level == DoctorLevel::kProblem;
   });

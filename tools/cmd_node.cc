@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -11,11 +12,13 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/file_lock.h"
 #include "base/log.h"
 #include "base/wall_clock.h"
 #include "model/gguf/gguf_file.h"
+#include "net/host_addresses.h"
 #include "node/profiler.h"
 #include "node/service/mesh_member.h"
 #include "node/service/node_service.h"
@@ -37,8 +40,10 @@ namespace shoal {
 
 namespace {
 
+constexpr uint16_t kDefaultPort = 7701;
+
 struct NodeCommandOptions {
-  std::string listen = "0.0.0.0:7701";
+  std::string listen = fmt::format("0.0.0.0:{}", kDefaultPort);
   std::string dial;
   std::string join;
   std::string state;
@@ -121,6 +126,19 @@ Status EnterMesh(NodeCommandOptions& options, MeshStay& membership) {
   return OkStatus();
 }
 
+// At once: the coordinator would only find out when it dials.
+void WarnIfUnreachable(const Address& listen, const CoordinatorContact& coordinator) {
+  if (!listen.is_local() || listen.is_unix()) return;
+  const std::vector<HostAddress> own = HostAddresses();
+  const auto is_elsewhere = [&](const Address& address) { return IsElsewhere(address, own); };
+  if (!std::all_of(coordinator.addresses.begin(), coordinator.addresses.end(), is_elsewhere))
+    return;
+  spdlog::warn(
+      "it listens on {}, where no other device reaches it, but its coordinator is another one: "
+      "start it with --listen 0.0.0.0:{}, or with --dial",
+      listen.ToString(), listen.port == 0 ? kDefaultPort : listen.port);
+}
+
 // Where the mesh reaches this node.
 std::string MemberAddress(const NodeCommandOptions& options, const NodeServer& server) {
   if (options.dial.empty()) return server.address().ToString();
@@ -175,7 +193,10 @@ Status ServeNode(NodeCommandOptions& options) {
   options.node.max_upload_bytes_per_s = options.max_upload_mbit * kBytesPerSInMbit;
   MeshStay membership;
   const bool is_member = !options.node.listen.is_unix() || folder;
-  if (is_member) RETURN_IF_ERROR(EnterMesh(options, membership));
+  if (is_member) {
+    RETURN_IF_ERROR(EnterMesh(options, membership));
+    WarnIfUnreachable(options.node.listen, membership.coordinator);
+  }
   if (options.node.name.empty()) options.node.name = options.listen;
   std::unique_ptr<NodeEnd> tunnels;
   std::optional<RelayEnd> relays;

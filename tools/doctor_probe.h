@@ -7,13 +7,13 @@
 
 #include "base/result.h"
 #include "net/address.h"
-#include "tools/doctor_judge.h"
+#include "tools/doctor_facts.h"
 
 namespace shoal {
 
 struct DoctorQuestion {
-  std::vector<Address> peers;      // nodes and servers to dial
-  std::vector<Address> servers;    // of these, whose clock is asked for over plain HTTP
+  std::string state_folder;
+  std::vector<Address> peers;      // nodes and servers to dial, each HOST:PORT
   std::vector<std::string> disks;  // folders
 };
 

@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "base/atomic_file.h"
+#include "tools/curl_handle.h"
 #include "tools/pull_files.h"
 
 namespace shoal {
@@ -28,11 +29,6 @@ constexpr int kMaxAttempts = 8;
 constexpr int64_t kMaxTagBytes = 1024;
 constexpr long kHttpPartial = 206;
 constexpr long kHttpRangeNotSatisfiable = 416;
-
-struct CurlFree {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
 
 bool BeginsWith(std::string_view text, std::string_view lower_case) {
   return text.size() >= lower_case.size() &&

@@ -1,12 +1,8 @@
 #include "coordinator/service/mesh_server.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netinet/in.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +12,7 @@
 #include "base/log.h"
 #include "base/wall_clock.h"
 #include "net/channel.h"
+#include "net/host_addresses.h"
 
 namespace shoal {
 
@@ -34,22 +31,6 @@ constexpr CallRule kRules[] = {
 std::string LockPath(const MeshAuthority& authority) { return authority.folder() + "/server.lock"; }
 std::string ListenPath(const MeshAuthority& authority) {
   return authority.folder() + "/server.address";
-}
-
-// Nothing for an address that only this machine or only this cable knows.
-std::string HostOf(const sockaddr& address) {
-  char text[INET6_ADDRSTRLEN] = {};
-  if (address.sa_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address).sin_addr;
-    const uint32_t host = ntohl(v4.s_addr);
-    if (host >> 24 == 127 || host >> 16 == 0xa9fe) return {};
-    ::inet_ntop(AF_INET, &v4, text, sizeof text);
-  } else if (address.sa_family == AF_INET6) {
-    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-    if (IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6)) return {};
-    ::inet_ntop(AF_INET6, &v6, text, sizeof text);
-  }
-  return text;
 }
 
 }  // namespace
@@ -145,18 +126,7 @@ Result<std::string> IssuePairingCode(const MeshAuthority& authority,
 std::vector<Address> ReachableAddresses(const Address& listen) {
   if (listen.host != "0.0.0.0" && listen.host != "::") return {listen};
   std::vector<Address> found;
-  ifaddrs* all = nullptr;
-  if (::getifaddrs(&all) != 0) return found;
-  for (const ifaddrs* entry = all; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr == nullptr || (entry->ifa_flags & IFF_UP) == 0) continue;
-    Address address = listen;
-    address.host = HostOf(*entry->ifa_addr);
-    if (!address.host.empty()) found.push_back(std::move(address));
-  }
-  ::freeifaddrs(all);
-  std::stable_partition(found.begin(), found.end(), [](const Address& address) {
-    return address.host.find(':') == std::string::npos;  // IPv4 is what most LANs speak
-  });
+  for (const HostAddress& one : HostAddresses()) found.push_back({"", one.host, listen.port});
   if (found.size() > kMaxCodeAddresses) found.resize(kMaxCodeAddresses);
   return found;
 }

@@ -3,9 +3,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,7 +45,29 @@ class Deadline {
   const int64_t end_ns_;
 };
 
-Result<FileDescriptor> Connect(const Address& address, const Deadline& deadline) {
+// OpenSSL writes to sockets whose other end may be gone; that is an error, and no end of the
+// process.
+class NoSigPipe {
+ public:
+  NoSigPipe() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    CHECK(::pthread_sigmask(SIG_BLOCK, &pipe_, &before_) == 0, "a mask of signals");
+  }
+  ~NoSigPipe() {
+    const timespec now = {};
+    if (sigismember(&before_, SIGPIPE) == 0) ::sigtimedwait(&pipe_, nullptr, &now);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoSigPipe(const NoSigPipe&) = delete;
+  NoSigPipe& operator=(const NoSigPipe&) = delete;
+
+ private:
+  sigset_t pipe_;
+  sigset_t before_;
+};
+
+Result<FileDescriptor> Connect(const Address& address, const Deadline& deadline, Packets packets) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* all = nullptr;
@@ -56,6 +81,10 @@ Result<FileDescriptor> Connect(const Address& address, const Deadline& deadline)
   for (const addrinfo* entry = all; entry != nullptr; entry = entry->ai_next) {
     FileDescriptor tried(::socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!tried.is_open()) continue;
+    if (packets == Packets::kSmall) {
+      ::setsockopt(tried.get(), IPPROTO_TCP, TCP_MAXSEG, &kSmallSegmentBytes,
+                   sizeof kSmallSegmentBytes);
+    }
     if (::connect(tried.get(), entry->ai_addr, entry->ai_addrlen) != 0 && errno != EINPROGRESS) {
       why = errno;
       continue;
@@ -66,6 +95,17 @@ Result<FileDescriptor> Connect(const Address& address, const Deadline& deadline)
     if (why == 0) return tried;
   }
   return Unavailable(fmt::format("{}: {}", address.ToString(), std::strerror(why)));
+}
+
+// What to offer for ALPN: HTTP/2, since gRPC's servers answer only those who do, and names that no
+// server knows, of `padding` bytes or some more.
+std::string Protocols(size_t padding) {
+  constexpr size_t kNameBytes = 255;
+  std::string offered = "\2h2";
+  for (size_t padded = 0; padded < padding; padded += kNameBytes + 1) {
+    offered += static_cast<char>(kNameBytes) + std::string(kNameBytes, '-');
+  }
+  return offered;
 }
 
 Status Handshake(SSL& ssl, const FileDescriptor& socket, const Deadline& deadline) {
@@ -84,14 +124,17 @@ Status Handshake(SSL& ssl, const FileDescriptor& socket, const Deadline& deadlin
 
 }  // namespace
 
-Result<std::vector<std::string>> FetchServerChain(const Address& address, int timeout_ms) {
+Result<std::vector<std::string>> FetchServerChain(const Address& address, int timeout_ms,
+                                                  Packets packets) {
   const Deadline deadline(timeout_ms);
-  ASSIGN_OR_RETURN(const FileDescriptor socket, Connect(address, deadline));
+  const NoSigPipe no_signal;
+  ASSIGN_OR_RETURN(const FileDescriptor socket, Connect(address, deadline, packets));
   const SslContextHandle context(SSL_CTX_new(TLS_client_method()));
-  // gRPC's servers answer only those who offer HTTP/2.
-  constexpr unsigned char kHttp2[] = {2, 'h', '2'};
+  const std::string protocols = Protocols(packets == Packets::kLarge ? kLargeMessageBytes : 0);
   CHECK(context != nullptr && SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) == 1 &&
-            SSL_CTX_set_alpn_protos(context.get(), kHttp2, sizeof kHttp2) == 0,
+            SSL_CTX_set_alpn_protos(context.get(),
+                                    reinterpret_cast<const unsigned char*>(protocols.data()),
+                                    static_cast<unsigned>(protocols.size())) == 0,
         "no TLS 1.3 in OpenSSL");
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
   const SslHandle ssl(SSL_new(context.get()));

@@ -54,8 +54,8 @@ Result<std::string> OwnPublicKey(const std::string& folder) {
   return PublicKeyOf(another);
 }
 
-Result<CheckedCoordinator> CheckCoordinator(const Address& address, const AuthorityPin& pin) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> chain, FetchServerChain(address, kCallTimeoutMs));
+Result<CheckedCoordinator> CheckChain(const std::vector<std::string>& chain, const Address& address,
+                                      const AuthorityPin& pin) {
   CheckedCoordinator found;
   found.address = address;
   for (const std::string& pem : chain) {
@@ -65,30 +65,42 @@ Result<CheckedCoordinator> CheckCoordinator(const Address& address, const Author
     found.fingerprint = facts.fingerprint;
   }
   if (found.authority_pem.empty()) {
-    return FailedPrecondition(fmt::format(
-        "{} is not the coordinator that made this pairing code: its authority's fingerprint is "
-        "another one",
-        address.ToString()));
+    return FailedPrecondition(
+        "it is not the coordinator that made this pairing code: its authority's fingerprint is "
+        "another one");
   }
   ASSIGN_OR_RETURN(const CertificateFacts leaf, ReadCertificate(chain.front()));
   ASSIGN_OR_RETURN(found.identity, leaf.Identity());
   RETURN_IF_ERROR(CheckIssuedBy(chain.front(), found.authority_pem));
   if (found.identity.role != Role::kCoordinator) {
-    return FailedPrecondition(fmt::format("{} is a {} of the mesh, expected its coordinator",
-                                          address.ToString(), RoleName(found.identity.role)));
+    return FailedPrecondition(fmt::format("it is a {} of the mesh, expected its coordinator",
+                                          RoleName(found.identity.role)));
   }
   RETURN_IF_ERROR(CheckClock(leaf, UnixNowS()));
   return found;
 }
 
+// Errors name the address.
+Result<CheckedCoordinator> CheckCoordinator(const Address& address, const AuthorityPin& pin) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> chain, FetchServerChain(address, kCallTimeoutMs));
+  Result<CheckedCoordinator> found = CheckChain(chain, address, pin);
+  if (!found.ok()) return found.error().WithContext(address.ToString());
+  return found;
+}
+
+// The error tells of each address.
 Result<CheckedCoordinator> FindCoordinator(const PairingCode& code) {
-  std::optional<Error> first;
+  std::optional<Error> failed;
   for (const Address& address : code.addresses) {
     Result<CheckedCoordinator> found = CheckCoordinator(address, code.pin);
     if (found.ok()) return found;
-    if (!first) first = found.error();
+    if (!failed) {
+      failed = found.error();
+    } else {
+      failed->message += "; " + found.error().message;
+    }
   }
-  return *first;
+  return *failed;
 }
 
 }  // namespace

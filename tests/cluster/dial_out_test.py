@@ -91,6 +91,16 @@ class DialOut(ShoalTestCase):
             command = ["logits", model, "--tokens", "1,2,3", "--plan", plan, *through]
             self.assertEqual(self.output_of(*command), expected)
 
+    def test_the_doctor_knows_a_hub(self):
+        hub = f"127.0.0.1:{free_port()}"
+        self.start_dialling(hub, "a")
+        self.start_shoal(
+            "serve", real_model(), "--listen", "127.0.0.1:0", "-c", 256, "--node", "a",
+            "--hub-listen", hub, "--mesh-listen", self.mesh_listen(),
+        ).read_line()  # fmt: skip
+        checks = json.loads(self.run_shoal("doctor", "--json", "--node", hub).stdout)["checks"]
+        self.assertIn("a hub", next(c["says"] for c in checks if c["check"] == "peer"))
+
     def test_what_does_not_fit_is_refused(self):
         model = tiny_model("qwen2")
         command = ["logits", model, "--tokens", "1,2", "--node"]

@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
 """Proves that a node obeys its device's owner: it pauses by hand or by policy, says why, hands over
-what it was doing, and comes back; that a bad policy is refused with file, line and key; that
-`shoal doctor` finds a dead peer; and that manual pages and completions know every command and option
-that the help knows.
+what it was doing, and comes back; that a bad policy is refused with file, line and key; and that manual
+pages and completions know every command and option that the help knows.
 """
 
 import json
 import os
 import re
-import socket
 import subprocess
 
 from shoal_process import (
@@ -91,34 +89,6 @@ class Pauses(ShoalTestCase):
                 out.write(text)
             self.assert_refused("node", "--listen", "127.0.0.1:0", "--policy", file, says=says)
         self.assert_refused("node", "--policy", "/none.toml", says="/none.toml")
-
-
-class Doctor(ShoalTestCase):
-    def examine(self, *arguments):
-        done = self.run_shoal("doctor", "--json", *arguments)
-        report = json.loads(done.stdout)
-        self.assertEqual(done.returncode, 0 if report["ok"] else 1, done.stderr)
-        return report
-
-    def test_a_peer_that_answers_and_one_that_does_not(self):
-        _, address = self.start_node()
-        with socket.socket() as dead:
-            dead.bind(("127.0.0.1", 0))  # and does not listen
-            gone = f"127.0.0.1:{dead.getsockname()[1]}"
-            report = self.examine("--node", address, "--node", gone)
-        peers = {c["says"].split(": ")[0]: c for c in report["checks"] if c["check"] == "peer"}
-        self.assertEqual(peers[address]["level"], "good", peers)
-        self.assertEqual(peers[gone]["level"], "problem", peers)
-        self.assertTrue(peers[gone]["advice"])
-        self.assertFalse(report["ok"])
-        checks = {c["check"] for c in report["checks"]}
-        self.assertLessEqual({"port", "multicast", "names", "memory", "disk", "cpu"}, checks)
-
-    def test_clocks_are_compared_with_a_server(self):
-        server = self.start_server(real_model(), "-c", 256)
-        report = self.examine("--server", f"127.0.0.1:{server.port}")
-        clock = next(c for c in report["checks"] if c["check"] == "clock")
-        self.assertIn("the server's clock is 0 s", clock["says"].replace(" 1 s", " 0 s"))
 
 
 class Pages(ShoalTestCase):

@@ -148,6 +148,23 @@ class Pairing(ShoalTestCase):
         there = "the coordinator is there, at " + self.mesh_listen()
         wait_for(lambda: node.errors().count(there) == 2, "it is there again")
 
+    def test_a_node_that_nobody_reaches_says_so_at_once(self):
+        node, address = self.start_node()
+        self.assertNotIn("--dial", node.errors())  # the coordinator is on this machine
+        node.send(signal.SIGTERM)
+        node.wait()
+        contact = os.path.join(self._node_states[address], "node", "coordinator.json")
+        with open(contact, encoding="utf-8") as file:
+            moved = json.load(file)
+        moved["addresses"] = ["198.51.100.1:7700"]
+        with open(contact, "w", encoding="utf-8") as file:
+            json.dump(moved, file)
+        start = ["node", "--listen", address, "--state", self._node_states[address]]
+        alone = self.start_shoal(*start)
+        alone.read_line()
+        port = address.rpartition(":")[2]
+        self.assertIn(f"start it with --listen 0.0.0.0:{port}, or with --dial", alone.errors())
+
     def test_trap_a_code_used_or_damaged_stays_out_of_logs(self):
         invited, code = self.invite()
         damaged = ("A" if code[0] != "A" else "B") + code[1:]

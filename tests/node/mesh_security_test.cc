@@ -170,6 +170,17 @@ TEST(Pairing, AServerThatIsNotTheCodesIsRefusedBeforeItLearnsAnything) {
               HasSubstr("expected its coordinator"));
 }
 
+TEST(Pairing, AJoinThatFailsTellsOfEveryAddress) {
+  TestMesh mesh;
+  TestMesh imposter;
+  PairingCode code = *DecodePairingCode(mesh.Invite());
+  const Address closed = {"", "127.0.0.1", 1};
+  code.addresses = {closed, imposter.address()};
+  const std::string failed = mesh.Join(EncodePairingCode(code), "desk").error().message;
+  EXPECT_THAT(failed, HasSubstr(closed.ToString() + ": Connection refused; " +
+                                imposter.address().ToString() + ": it is not the coordinator"));
+}
+
 TEST(Calls, OnlyTheCoordinatorOfTheMeshControlsANode) {
   TestMesh mesh;
   TestMesh other;
