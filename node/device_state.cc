@@ -32,8 +32,9 @@ std::vector<std::filesystem::path> Entries(const std::string& folder) {
   return paths;
 }
 
+// That of a mouse or a headset (scope "Device") says nothing of this machine.
 void ReadBattery(const std::filesystem::path& supply, DeviceState& state) {
-  if (ReadLine(supply / "type") != "Battery") return;
+  if (ReadLine(supply / "type") != "Battery" || ReadLine(supply / "scope") == "Device") return;
   int32_t percent = -1;
   if (!(std::ifstream(supply / "capacity") >> percent) || percent < 0 || percent > 100) return;
   if (state.battery_percent >= 0 && state.battery_percent <= percent) return;

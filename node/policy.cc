@@ -90,7 +90,9 @@ Result<HourRange> ParseHourRange(std::string_view text) {
   if (dash != std::string_view::npos) {
     const std::optional<int32_t> begin = ParseTime(text.substr(0, dash));
     const std::optional<int32_t> end = ParseTime(text.substr(dash + 1));
-    if (begin && end && *begin != *end) return HourRange{*begin, *end};
+    if (begin && end && *begin != *end && *begin < HourRange::kMinutesPerDay) {
+      return HourRange{*begin, *end};
+    }
   }
   return InvalidArgument(
       fmt::format("hours '{}': expected two times like 22:00-07:00", text.substr(0, 40)));

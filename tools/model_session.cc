@@ -12,6 +12,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/log.h"
 #include "coordinator/model_shape.h"
 #include "model/gguf/model_identity.h"
 #include "model/gguf/stored_model.h"
@@ -242,12 +243,17 @@ Status ModelSession::OpenHub(const Progress& progress) {
     }
     ASSIGN_OR_RETURN(hub_, HubEnd::Start(options_.hub_listen, options_.mesh->credentials()));
   }
+  std::vector<MeshNode> reached;
   for (MeshNode& node : nodes_) {
     if (node.address.is_relay() && hub_ != nullptr) {
       hub_->WaitFor(node.address.relay_node, node.name, progress);
     }
-    RETURN_IF_ERROR(ReachThroughHub(node));
+    const Status reaches = ReachThroughHub(node);
+    if (!reaches.ok() && !takes_all_) return reaches;
+    if (!reaches.ok()) spdlog::warn("done without: {}", reaches.error().message);
+    if (reaches.ok()) reached.push_back(std::move(node));
   }
+  nodes_ = std::move(reached);
   return OkStatus();
 }
 

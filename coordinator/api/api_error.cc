@@ -89,6 +89,14 @@ ApiError WrongApiKey(bool shown) {
                         "invalid_api_key");
 }
 
+ApiError NotLocal(const std::string& caller) {
+  return InvalidRequest(403,
+                        "without API keys this server answers programs of its own machine only, "
+                        "not " +
+                            caller.substr(0, 100) + "; 'shoal keys add' makes a key",
+                        "not_local");
+}
+
 ApiError ProtocolError(int status, std::string message) {
   return InvalidRequest(status, std::move(message), "");
 }

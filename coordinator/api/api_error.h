@@ -36,6 +36,7 @@ ApiError MethodNotAllowed(std::string_view method, std::string_view path, std::s
 ApiError NotReady(std::string message);
 // 401 in OpenAI's words; `shown`: a key was shown, but not a right one.
 ApiError WrongApiKey(bool shown);
+ApiError NotLocal(const std::string& caller);  // a host or origin that is not this machine
 // What a protocol error (timeouts, limits, no HTTP at all) answers.
 ApiError ProtocolError(int status, std::string message);
 // A request that the engine did not take: kInvalidArgument 400, kResourceExhausted 429, others as

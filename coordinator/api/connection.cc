@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "coordinator/api/local_caller.h"
 #include "coordinator/api/routes.h"
 
 namespace shoal {
@@ -204,21 +205,23 @@ void Connection::Feed() {
   }
 }
 
-bool Connection::MayAsk() {
+std::optional<ApiError> Connection::WhyNot() {
   const auto& head = parser_->get();
-  if (PathOf(ToString(head.target())) == kHealthPath) return true;
-  switch (server_.keys.Check(ToString(head[http::field::authorization]))) {
-    case ApiKeyFile::Access::kGranted: return true;
-    case ApiKeyFile::Access::kRefused: return false;
-    case ApiKeyFile::Access::kOpen: return server_.local;
-  }
-  return false;
+  if (PathOf(ToString(head.target())) == kHealthPath) return std::nullopt;
+  const std::string shown = ToString(head[http::field::authorization]);
+  const ApiKeyFile::Access access = server_.keys.Check(shown);
+  if (access == ApiKeyFile::Access::kGranted) return std::nullopt;
+  if (access == ApiKeyFile::Access::kRefused || !server_.local) return WrongApiKey(!shown.empty());
+  const std::string host = ToString(head[http::field::host]);
+  const std::string origin = ToString(head[http::field::origin]);
+  if (IsLocalCaller(host, origin)) return std::nullopt;
+  return NotLocal(origin.empty() ? host : origin);
 }
 
 bool Connection::OnHead() {
   const auto& head = parser_->get();
-  if (!MayAsk()) {  // before there is room for its body
-    Refuse(WrongApiKey(head.count(http::field::authorization) > 0));
+  if (const std::optional<ApiError> why = WhyNot()) {  // before there is room for its body
+    Refuse(*why);
     return false;
   }
   EnterPhase(Phase::kBody);

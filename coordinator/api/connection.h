@@ -59,7 +59,7 @@ class Connection final : public ReplyChannel, public std::enable_shared_from_thi
   void Feed();
   // False if the head is refused.
   bool OnHead();
-  bool MayAsk();
+  std::optional<ApiError> WhyNot();  // why it may not ask
   void OnRequest();
   void Refuse(const ApiError& error);
   void FinishReply();

@@ -1,7 +1,10 @@
 #include "coordinator/service/mesh_authority.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/rand.h>
+
+#include <ctime>
 
 #include "base/atomic_file.h"
 #include "base/file_lock.h"
@@ -59,6 +62,15 @@ Status MeshAuthority::LoadOrMake(int64_t now_unix_s) {
   ASSIGN_OR_RETURN(authority_pem_, LoadOrMakeAuthority(folder_, authority_key_pem_, now_unix_s));
   ASSIGN_OR_RETURN(const CertificateFacts authority, ReadCertificate(authority_pem_));
   fingerprint_ = authority.fingerprint;
+  if (now_unix_s < authority.not_before_unix_s || now_unix_s > authority.not_after_unix_s) {
+    const auto utc = [](int64_t unix_s) { return fmt::gmtime(static_cast<std::time_t>(unix_s)); };
+    return FailedPrecondition(
+        fmt::format("{} is valid from {:%Y-%m-%d} to {:%Y-%m-%d}, and this machine's clock says "
+                    "{:%Y-%m-%d}: it "
+                    "is wrong, or was so when the mesh was made",
+                    AuthorityPath(folder_), utc(authority.not_before_unix_s),
+                    utc(authority.not_after_unix_s), utc(now_unix_s)));
+  }
   ASSIGN_OR_RETURN(const std::string public_key, PublicKeyOf(authority_key_pem_));
   if (public_key != authority.public_key) {
     return DataLoss(fmt::format("{} is not the key of {}", KeyPath(folder_ + "/authority"),
@@ -95,7 +107,10 @@ Result<std::string> MeshAuthority::IssueTo(const std::string& node_id,
 
 Status MeshAuthority::RenewOwn(int64_t now_unix_s) {
   const OwnIdentity own = credentials_->own();
-  if (own.not_after_unix_s - now_unix_s > kRenewDays * kSecondsPerDay) return OkStatus();
+  // One from the future was made while the clock was wrong.
+  ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(own.certificate_pem));
+  const bool lasts = own.not_after_unix_s - now_unix_s > kRenewDays * kSecondsPerDay;
+  if (lasts && facts.not_before_unix_s <= now_unix_s) return OkStatus();
   CertificateOrder order;
   ASSIGN_OR_RETURN(order.public_key, PublicKeyOf(own.key_pem));
   order.identity = own.self;

@@ -145,6 +145,16 @@ Status PairingService::Enter(const std::shared_ptr<Attendee>& attendee) {
           other->address.ToString()));
     }
   }
+  const auto neighbour = std::find_if(present_.begin(), present_.end(), [&](const auto& entry) {
+    return entry.first != attendee->id && entry.second->address == attendee->address;
+  });
+  if (neighbour != present_.end()) {
+    const std::shared_ptr<Attendee> other = neighbour->second;
+    if (AnswersPing(*other, lock)) {
+      return FailedPrecondition(
+          fmt::format("another node of the mesh is alive at {}", other->address.ToString()));
+    }
+  }
   if (stopped_) return Cancelled("the coordinator is shutting down");
   if (const auto old = present_.find(attendee->id); old != present_.end()) {
     old->second->context->TryCancel();

@@ -95,6 +95,27 @@ class ApiAccess(ShoalTestCase):
         self.assertEqual([one.wait() for one in made], [0] * len(names))
         self.assertCountEqual([k["name"] for k in json.loads(self.keys("list", "--json"))], names)
 
+    def test_without_keys_web_pages_of_others_are_no_local_programs(self):
+        _, port = self.serve()
+        def status(path="/v1/models", body=None, **headers):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+            self.addCleanup(connection.close)
+            connection.request("GET" if body is None else "POST", path, body, headers)
+            return connection.getresponse().status
+
+        for host in ("localhost", f"127.0.0.1:{port}", "[::1]:80", "shoal.localhost:1", "LOCALHOST"):
+            self.assertEqual(status(Host=host), 200, host)
+            self.assertEqual(status(Host=host, Origin=f"http://{host}"), 200, host)
+        for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "[::2]", "["):
+            self.assertEqual(status(Host=host), 403, host)
+            self.assertEqual(status(Origin=f"https://{host}"), 403, host)
+        self.assertEqual(status(Origin="null"), 403)
+        story = json.dumps(chat("Say hello."))
+        self.assertEqual(status("/v1/chat/completions", story, Origin="https://evil.example"), 403)
+        self.assertEqual(status("/health", Host="evil.example"), 200)
+        self.keys("add", "a")
+        self.assertEqual(status(Origin="https://a.example"), 401)
+
     def test_no_key_no_network(self):
         self.refused("--listen", "0.0.0.0:0", says=["0.0.0.0:0", "shoal keys add"])
         self.refused("--listen", "[::]:0", says=["[::]:0", "shoal keys add"])

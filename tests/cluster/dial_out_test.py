@@ -107,6 +107,11 @@ class DialOut(ShoalTestCase):
         self.start_dialling("127.0.0.1:1", "a")
         self.assert_refused(*command, "a", says="--hub-listen")
         self.assert_refused(*command, "a", "--hub-listen", "unix:/hub", says="HOST:PORT")
+        # Where nobody is named, those that can be reached will do.
+        self.start_node("--name", "b")
+        server = self.start_server(real_model(), "--plan", "spread", "-c", 512)
+        self.assertIn("node a dials out only", server.process.errors())
+        self.assertIn("1 stages ready", server.process.errors())
         stranger = ["node", "--state", os.path.join(self.folder, "stranger"), "--dial"]
         self.assert_refused(*stranger, "127.0.0.1:1", says="belongs to no mesh")
 

@@ -50,6 +50,8 @@ TEST_F(DeviceStateTest, TheEmptiestBatteryCounts) {
   EXPECT_TRUE(Read().on_battery);
   Battery("BAT2", "101", "Discharging");
   Battery("BAT3", "full", "Discharging");
+  Battery("hidpp_battery_0", "5", "Discharging");  // of a mouse
+  Say("sys/class/power_supply/hidpp_battery_0/scope", "Device");
   EXPECT_EQ(Read().battery_percent, 35);
 }
 

@@ -290,6 +290,38 @@ TEST(Members, ASecondLiveOneWithTheSameIdentityIsRefused) {
             std::future_status::ready);
 }
 
+TEST(Members, OneThatSaysToBeWhereAnotherOneIsAliveIsRefused) {
+  TestMesh mesh;
+  const std::shared_ptr<Credentials> desk = mesh.Admit("desk");
+  const std::shared_ptr<Credentials> thief = mesh.Admit("thief");
+  std::promise<Error> desk_refused;
+  std::promise<Error> thief_refused;
+  const auto first = mesh.Attend("desk", 1, desk, desk_refused);
+  while (mesh.authority().roster().Read()->Find("desk")->address.empty()) std::this_thread::yield();
+  const auto second = mesh.Attend("thief", 2, thief, thief_refused);
+  std::future<Error> refused = thief_refused.get_future();
+  ASSERT_EQ(refused.wait_for(std::chrono::seconds(kDeadlineS)), std::future_status::ready);
+  EXPECT_THAT(refused.get().message, HasSubstr("alive at 127.0.0.1:1"));
+  EXPECT_EQ(mesh.authority().roster().Read()->Find("desk")->address, "127.0.0.1:1");
+}
+
+TEST(Authority, AWrongClockIsNamedAndOutlived) {
+  const TempDir folder;
+  const int64_t now_s = UnixNowS();
+  const int64_t later_s = now_s + 400 * kSecondsPerDay;
+  const auto open = [&](const std::string& name, int64_t at_s) {
+    return MeshAuthority::Open(folder.path() + name, kMachine, at_s);
+  };
+  ASSERT_TRUE(open("/past", now_s).ok());
+  ASSERT_TRUE(open("/past", later_s).ok());  // renews the coordinator's certificate
+  const auto back = open("/past", now_s);
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  const OwnIdentity own = (*back)->credentials()->own();
+  EXPECT_LE(ReadCertificate(own.certificate_pem)->not_before_unix_s, now_s);
+  ASSERT_TRUE(open("/future", later_s).ok());
+  EXPECT_THAT(open("/future", now_s).error().message, HasSubstr("clock"));
+}
+
 TEST(Members, ACertificateIsRenewedBeforeItRunsOut) {
   TestMesh mesh;
   const auto member = mesh.Admit("desk");

@@ -117,8 +117,9 @@ TEST_F(PolicyTest, HoursAreThoseOfAClock) {
       ASSERT_EQ(Next() == PauseCause::kNone, inside) << text << " at " << facts_.minute_of_day;
     }
   }
-  for (const char* text : {"", "22:00", "22:00-", "22-07", "24:01-07:00", "07:60-08:00",
-                           "9:00-10:00", "09:00-09:00", "+9:00-10:00", "09:00-10:000"}) {
+  for (const char* text :
+       {"", "22:00", "22:00-", "22-07", "24:01-07:00", "24:00-07:00", "07:60-08:00", "9:00-10:00",
+        "09:00-09:00", "+9:00-10:00", "09:00-10:000"}) {
     EXPECT_FALSE(ParseHourRange(text).ok()) << text;
   }
 }
