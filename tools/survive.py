@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills, stops, ends and cuts off each of three nodes in mid-answer, and tells how the answer went on.
 
-    tools/survive.py SHOAL MODEL [--rounds N] [--hosts] [-- SERVE_OPTIONS...]
+    tools/survive.py SHOAL MODEL [--rounds N] [--hosts] [--max-gap S] [-- SERVE_OPTIONS...]
 
 Every case streams the same drawn answer over three nodes, disturbs one of them (during the prompt, early,
 late), and compares the text with that of an undisturbed run. Prints a Markdown table: for each disturbance
@@ -133,7 +133,7 @@ def case(nodes, i, how, moment, expected):
 
 def row(a, nodes, how, i, expected):
     """Prints one, and tells how many cases failed."""
-    cells, same = [], 0
+    cells, same, too_long = [], 0, 0
     for moment in MOMENTS:
         runs = [case(nodes, i, how, moment, expected) for _ in range(a.rounds)]
         gaps = [gap_s for gap_s, _, _ in runs]
@@ -143,9 +143,12 @@ def row(a, nodes, how, i, expected):
         for _, ok, error in runs:
             if not ok:
                 print(f"{how} {i} {moment}: {error or 'another text'}", file=sys.stderr)
+        if statistics.median(gaps) > a.max_gap:
+            print(f"{how} {i} {moment}: {a.max_gap} s without a token are allowed", file=sys.stderr)
+            too_long += 1
     cases = len(MOMENTS) * a.rounds
     print(f"| {how} | {i} | " + " | ".join(cells) + f" | {same} of {cases} |", flush=True)
-    return cases - same
+    return cases - same + too_long
 
 
 def main():
@@ -154,6 +157,8 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--hosts", action="store_true", help="nodes on hosts of their own")
+    parser.add_argument("--max-gap", type=float, default=float("inf"),
+                        help="seconds: a longer one, as the median of a case's rounds, is a failure")
     a = parse_with_options(parser)
     with (NodesOnHosts if a.hosts else LocalNodes)(a) as nodes:
         nodes.start()

@@ -207,13 +207,51 @@ class World {
   void CancelOne() {
     if (!sessions_.empty() && Draw(4) == 0) engine_.Cancel(Any(sessions_));
   }
-  // An event that nobody waits for: mostly an error, and then without effect.
+  // Events that nobody waits for: errors, without effect.
   void Stray() {
+    StrayOfThisPlan();
+    StrayOfAMember();
     const Epoch epoch{plans_.epoch().value - static_cast<uint64_t>(Draw(2) + 1)};
     RC_ASSERT(!plans_.Apply(epoch, {kAllKinds[Draw(std::size(kAllKinds))], Draw(4)}).ok());
     if (plans_.phase() != PlanPhase::kNone) {
       RC_ASSERT(!plans_.Propose(Stages({0}), 0).ok());
     }
+  }
+  void StrayOfThisPlan() {
+    const PlanPhase phase = plans_.phase();
+    const Kind kind = kAllKinds[Draw(std::size(kAllKinds))];
+    const bool of_a_stage =
+        kind == Kind::kPrepared || kind == Kind::kLinked || kind == Kind::kAnswered;
+    const auto stages = static_cast<int32_t>(plans_.stages().size());
+    const bool no_such_stage = Draw(2) == 0;
+    if (CanHappen(phase, kind) && !(of_a_stage && no_such_stage)) return;
+    const int32_t stage = no_such_stage ? stages + Draw(3) : Draw(4);
+    RC_ASSERT(!plans_.Apply(plans_.epoch(), {kind, stage}).ok());
+    RC_ASSERT(plans_.phase() == phase);
+  }
+  // As plan_lifecycle.h draws it.
+  static bool CanHappen(PlanPhase phase, Kind kind) {
+    switch (kind) {
+      case Kind::kPrepared: return phase == PlanPhase::kProposed;
+      case Kind::kLinked: return phase == PlanPhase::kPrepared;
+      case Kind::kAnswered: return phase == PlanPhase::kLinked;
+      case Kind::kAttached: return phase == PlanPhase::kVerified;
+      case Kind::kDrain: return phase == PlanPhase::kServing;
+      case Kind::kFailed: return phase != PlanPhase::kNone && phase != PlanPhase::kDraining;
+      case Kind::kReleased: return phase == PlanPhase::kDraining;
+    }
+    return true;
+  }
+  void StrayOfAMember() {
+    using Event = MemberEvent;
+    const int32_t member = Any(members_.all());
+    const MemberState state = members_.state(member);
+    const bool watched = members_.watched(member);
+    const Event event = watched ? Any<Event>({Event::kSilent, Event::kFailed, Event::kWatched})
+                                : Any<Event>({Event::kReleased, Event::kLost, Event::kLeaves});
+    RC_ASSERT(!members_.Apply(member, event, clock_.NowNs()).ok());
+    RC_ASSERT(members_.state(member) == state && members_.watched(member) == watched);
+    RC_ASSERT(!members_.Apply(1000, event, clock_.NowNs()).ok());
   }
   // What Mesh does next.
   void Plan() {
