@@ -92,6 +92,22 @@ class Weights(ShoalTestCase):
         self.assertEqual(self.logits(model, "--node", address), expected)
         self.assertIn(self.fetched(node)[-1][0], (0, size))  # 0: it was metadata, which is not counted
 
+    def test_a_model_file_that_is_overwritten_while_it_is_served_ends_nothing(self):
+        model = shutil.copy(real_model(), self.folder)
+        nodes = [self.start(name) for name in "ab"]
+        server = self.start_server(
+            model, "--plan", "spread", "-c", 512,
+            *(option for _, address in nodes for option in ("--node", address)),
+        )  # fmt: skip
+        self.assertTrue(server.ask("Say hello."))
+        os.truncate(model, 1 << 20)  # what `cp` begins with
+        nodes[1][0].send(signal.SIGKILL)
+        said = "the model's file changed while it was served"
+        wait_for(lambda: said in server.process.errors(), said)
+        self.assertEqual(server.get("/health")[0], 503)
+        server.process.send(signal.SIGTERM)
+        self.assertEqual(server.process.wait(), 0)
+
     def test_nodes_share_what_both_need(self):
         # The embedding is the head, too: the first stage needs it and so does the last.
         model = real_model()
