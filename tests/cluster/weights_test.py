@@ -92,6 +92,34 @@ class Weights(ShoalTestCase):
         self.assertEqual(self.logits(model, "--node", address), expected)
         self.assertIn(self.fetched(node)[-1][0], (0, size))  # 0: it was metadata, which is not counted
 
+    def test_a_node_whose_store_takes_nothing_says_so(self):
+        node, address = self.start("store")
+        shutil.rmtree(os.path.join(self.folder, "store"))
+        with open(os.path.join(self.folder, "store"), "wb"):
+            pass  # no folder can be made here
+        joined = ["logits", tiny_model("qwen2"), "--tokens", "1,2", "--node", address]
+        self.assert_refused(*joined, says="store")
+        self.assertRegex(node.errors(), r"warning weights cannot be kept: .*/store/.*Not a directory")
+
+    def test_what_is_no_chunk_in_its_place_makes_room(self):
+        model = tiny_model("qwen2")
+        expected = self.logits(model)
+        node, address = self.start("store")
+        self.logits(model, "--node", address)
+        node.send(signal.SIGTERM)
+        node.wait()
+        folders = [entry.path for entry in os.scandir(os.path.join(self.folder, "store"))]
+        for folder in folders[::2]:
+            shutil.rmtree(folder)
+            with open(folder, "wb"):
+                pass
+        for folder in folders[1::2]:
+            for chunk in os.listdir(folder):
+                os.remove(os.path.join(folder, chunk))
+                os.makedirs(os.path.join(folder, chunk, "below"))
+        node, address = self.start("store")
+        self.assertEqual(self.logits(model, "--node", address), expected)
+
     def test_a_model_file_that_is_overwritten_while_it_is_served_ends_nothing(self):
         model = shutil.copy(real_model(), self.folder)
         nodes = [self.start(name) for name in "ab"]
