@@ -30,6 +30,7 @@ from shoal_process import (
 FETCHED = re.compile(r"layers \[(\d+), (\d+)\): (\d+) bytes fetched in [\d.]+ s, (\d+) from")
 SLOW_MBIT = 160  # 20 MB/s: a transfer lasts for seconds
 VERY_SLOW_MBIT = 4  # and for three minutes
+SLOW_UPLINK_MBIT = 10  # half of the model takes 47 s
 GIVES_UP_S = 60
 
 
@@ -148,6 +149,19 @@ class Weights(ShoalTestCase):
         print(f"fetched {total} bytes, {from_coordinator} of them from the coordinator")
         self.assertLess(from_coordinator, total)
         self.assertLessEqual(from_coordinator, os.path.getsize(model))
+
+    def test_a_slow_node_does_not_have_to_bring_everything(self):
+        (holder, at_holder) = self.start("holder", "--max-upload", SLOW_UPLINK_MBIT)
+        self.output_of("logits", real_model(), "--tokens", 1, "--node", at_holder)
+        node, address = self.start("empty")
+        server = self.start_server(
+            real_model(), "--node", at_holder, "--node", address, "--plan", "spread"
+        )
+        self.assertTrue(server.ask("Say hello."))
+        self.assertEqual(self.fetched(holder)[-1], (0, 0))
+        fetched, from_coordinator = self.fetched(node)[-1]
+        print(f"fetched {fetched} bytes, {from_coordinator} of them from the coordinator")
+        self.assertGreater(from_coordinator, fetched // 2)
 
     def test_a_node_that_is_told_to_end_gives_up_what_it_fetches(self):
         node, address = self.start("store")
