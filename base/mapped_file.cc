@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/file_descriptor.h"
 
@@ -34,7 +35,7 @@ FileStamp StampOf(const struct stat& info) {
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
   // Opening a pipe waits for its writer, unless told not to.
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.is_open()) return OsError(path, "cannot open");
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) return OsError(path, "cannot stat");
@@ -43,17 +44,20 @@ Result<MappedFile> MappedFile::Open(const std::string& path) {
   const auto size = static_cast<size_t>(info.st_size);
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
   if (address == MAP_FAILED) return OsError(path, "cannot map");
-  return MappedFile(path, StampOf(info), {static_cast<const std::byte*>(address), size});
+  return MappedFile(std::move(file), path, StampOf(info),
+                    {static_cast<const std::byte*>(address), size});
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)),
+    : file_(std::move(other.file_)),
+      path_(std::move(other.path_)),
       stamp_(other.stamp_),
       bytes_(std::exchange(other.bytes_, {})) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this != &other) {
     Unmap();
+    file_ = std::move(other.file_);
     path_ = std::move(other.path_);
     stamp_ = other.stamp_;
     bytes_ = std::exchange(other.bytes_, {});
@@ -62,6 +66,29 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() { Unmap(); }
+
+bool MappedFile::is_untouched() const {
+  struct stat info {};
+  return ::fstat(file_.get(), &info) == 0 && StampOf(info) == stamp_;
+}
+
+Result<std::string> MappedFile::Read(std::span<const std::byte> part) const {
+  const auto begin = static_cast<size_t>(part.data() - bytes_.data());
+  CHECK(begin <= bytes_.size() && part.size() <= bytes_.size() - begin, "a part of the file");
+  std::string copy(part.size(), '\0');
+  for (size_t done = 0; done < copy.size();) {
+    const ssize_t got = ::pread(file_.get(), copy.data() + done, copy.size() - done,
+                                static_cast<off_t>(begin + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return OsError(path_, "cannot read");
+    if (got == 0) {
+      return DataLoss(fmt::format("{}: it was cut short, it had {} bytes when it was opened", path_,
+                                  bytes_.size()));
+    }
+    done += static_cast<size_t>(got);
+  }
+  return copy;
+}
 
 void MappedFile::Unmap() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());

@@ -1,7 +1,8 @@
 // A read-only memory map of a whole file.
 //
 // The file must not be cut short while it is mapped: reading past its new end raises SIGBUS, which
-// is why model files are only ever replaced by rename.
+// is why model files are only ever replaced by rename. Where others may write to a file all the
+// same, Read gets an error instead.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "base/result.h"
 
 namespace shoal {
@@ -20,6 +22,8 @@ struct FileStamp {
   uint64_t inode = 0;
   int64_t bytes = 0;
   int64_t changed_ns = 0;  // status change time: set by the system, never by a user
+
+  bool operator==(const FileStamp&) const = default;
 };
 
 class MappedFile {
@@ -34,12 +38,19 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
   const FileStamp& stamp() const { return stamp_; }  // as it was when it was opened
+  bool is_untouched() const;                         // since then
+
+  // A copy of `part`, which is part of bytes(), from the file that was opened, whatever has its
+  // path now. Errors: kDataLoss if the file ends before; it cannot be read.
+  Result<std::string> Read(std::span<const std::byte> part) const;
 
  private:
-  MappedFile(std::string path, const FileStamp& stamp, std::span<const std::byte> bytes)
-      : path_(std::move(path)), stamp_(stamp), bytes_(bytes) {}
+  MappedFile(FileDescriptor file, std::string path, const FileStamp& stamp,
+             std::span<const std::byte> bytes)
+      : file_(std::move(file)), path_(std::move(path)), stamp_(stamp), bytes_(bytes) {}
   void Unmap();
 
+  FileDescriptor file_;
   std::string path_;
   FileStamp stamp_;
   std::span<const std::byte> bytes_;

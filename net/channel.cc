@@ -1,6 +1,7 @@
 #include "net/channel.h"
 
 #include <absl/synchronization/mutex.h>
+#include <grpc/grpc.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
@@ -40,6 +41,8 @@ void PrepareGrpc() {
   // Debian's Abseil looks for deadlock cycles at every lock that gRPC takes.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
+
+void LeaveGrpcRunning() { ::grpc_init(); }
 
 Status CheckDiallable(const Address& address, const Trust& trust) {
   if (address.is_unix() || trust.own != nullptr) return OkStatus();

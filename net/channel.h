@@ -27,6 +27,11 @@ std::string BuildId();
 // What holds for all of gRPC in this process; called before anything else of it.
 void PrepareGrpc();
 
+// From now on the process ends without gRPC's own end, which may take it 10 s: gRPC 1.51 waits
+// there for a poller of its own that nothing wakes. Starts threads of gRPC's: called once the
+// signals that the process waits for are blocked.
+void LeaveGrpcRunning();
+
 // Whether `trust` can dial `address`: the network takes credentials.
 Status CheckDiallable(const Address& address, const Trust& trust);
 

@@ -4,6 +4,11 @@
 // Each piece has a source of its own, which `AssignSources` chose. A source that is gone, lied,
 // does not have a piece or is silent for kPatienceNs loses what it was to bring to whichever other
 // source is free. A piece is given up when no source is left for it.
+//
+// A node that is much slower than another source, which has nothing left to be asked for, loses to
+// that one what it would bring last, asked for already or not: the first copy that comes counts.
+// The coordinator loses nothing so, and gets nothing of a node that is about as fast: otherwise
+// nodes that need the same pieces would cost it more than one upload.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +28,8 @@ namespace shoal {
 struct FetchItem {
   Sha256Digest digest{};
   int64_t max_bytes = 0;
-  int32_t source = 0;  // index of the one to ask first
+  int32_t source = 0;                 // index of the one to ask first
+  std::vector<int32_t> holders = {};  // nodes that have it already
 };
 
 // What a node knows of a source when it assigns pieces. Source 0 is the coordinator.
@@ -33,10 +39,10 @@ struct FetchPeer {
   std::set<Sha256Digest> gets;  // under the same epoch, of those wanted
 };
 
-// Sets each item's source: a peer that has it; else, of this node and the peers that need it too,
-// one that every node finds by the same rule (the highest hash of piece and member) gets it from
-// the coordinator, and the others from that one. So k nodes that need the same pieces cost the
-// coordinator one upload, without a word between them. Peers are sources 1, 2, ...
+// Sets each item's holders, and its source: a peer that has it; else, of this node and the peers
+// that need it too, one that every node finds by the same rule (the highest hash of piece and
+// member) gets it from the coordinator, and the others from that one. So k nodes that need the same
+// pieces cost the coordinator one upload, without a word between them. Peers are sources 1, 2, ...
 void AssignSources(std::span<FetchItem> items, uint32_t own_member,
                    std::span<const FetchPeer> peers);
 
@@ -44,6 +50,11 @@ class FetchSchedule {
  public:
   // A source that was asked and brings nothing for so long is taken for stuck.
   static constexpr int64_t kPatienceNs = 10 * kNsPerS;
+  // A source is much slower than another if it needs so many times as long for a byte, and as many
+  // times more as there are sources: one may have its link to itself, the other share its own.
+  static constexpr double kMuchSlower = 2;
+  // What a slow source needs no longer for is left to it.
+  static constexpr int64_t kWorthTakingNs = 3 * kNsPerS;
 
   FetchSchedule(std::vector<FetchItem> items, int32_t sources);
 
@@ -76,10 +87,13 @@ class FetchSchedule {
     std::set<int32_t> refused;  // sources that do not have it
   };
   struct Source {
-    std::deque<size_t> queue;  // of items, to be asked for
-    std::set<size_t> asked;
+    std::deque<size_t> queue;   // of items, to be asked for
+    std::vector<size_t> asked;  // in this order
     int64_t heard_ns = 0;  // when it was last asked with nothing outstanding, or brought something
     bool out = false;
+    // What it brought and how long that took, where what is longer ago counts less.
+    double brought_bytes = 0;
+    double busy_ns = 0;
   };
 
   Source& at(int32_t source) { return sources_[static_cast<size_t>(source)]; }
@@ -87,6 +101,12 @@ class FetchSchedule {
   bool MayBring(const Source& source, int32_t index, const Item& item) const;
   std::optional<size_t> Take(std::deque<size_t>& queue, int32_t source);
   void TakeFromSilent(int64_t now_ns);
+  std::optional<size_t> TakeFromSlow(int32_t source, int64_t now_ns) const;
+  std::optional<size_t> LastFor(int32_t source, const Source& slow, int64_t now_ns) const;
+  bool IsMuchSlower(const Source& slow, const Source& fast, size_t item, int64_t now_ns) const;
+  double NsPerByte(const Source& source, int64_t now_ns) const;
+  int64_t LeftBytes(const Source& source) const;
+  void Answered(Source& source, size_t item, int64_t now_ns);
   void Orphan(Source& source, bool asked_too);
 
   std::vector<Item> items_;

@@ -223,7 +223,8 @@ void PieceFetcher::State::CheckPiece(Unchecked next) {
     }
     if (schedule->done()) End(OkStatus());
   } else if (bytes.ok() && stored.error().code != ErrorCode::kDataLoss) {
-    End(stored);  // no room: the same with every source
+    spdlog::warn("weights cannot be kept: {}", stored.error().message);
+    End(stored);  // the same with every source
   } else {
     schedule->OnDamaged(next.source, digest);
     Fail(next.source, stored.error());

@@ -55,6 +55,7 @@ Status ShardHost::OpenModel(const ShardRequest& request, const OpenStored& open_
     if (!elsewhere || open_stored == nullptr) return opened;
   }
   current_ = {};
+  file_ = nullptr;  // what it holds in the store makes room for what comes
   return OpenFromStore(open_stored);
 }
 

@@ -85,7 +85,7 @@ class ShardHost {
   ThreadPool& pool_;
   const std::string cache_folder_;
   const int64_t memory_limit_bytes_;
-  std::shared_ptr<const GgufFile> file_;  // shared with the stage
+  std::shared_ptr<const GgufFile> file_;  // shared with the stage; null: none is open
   Sha256Digest identity_{};               // of file_, if it is a file
   bool is_stored_ = false;                // file_ is what the store has of the model
   Held current_;

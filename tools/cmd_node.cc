@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/wall_clock.h"
 #include "model/gguf/gguf_file.h"
+#include "net/channel.h"
 #include "net/host_addresses.h"
 #include "node/profiler.h"
 #include "node/service/mesh_member.h"
@@ -161,6 +162,7 @@ void StayInMesh(const NodeCommandOptions& options, MeshStay& membership, NodeSer
 
 Status ServeNode(NodeCommandOptions& options) {
   BlockTerminationSignals();
+  LeaveGrpcRunning();
   std::optional<RuntimeFolder> folder;
   if (!options.dial.empty()) {
     ASSIGN_OR_RETURN(folder, RuntimeFolder::Make());

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/atomic_file.h"
+#include "base/log.h"
 
 namespace shoal {
 
@@ -24,11 +25,56 @@ namespace fs = std::filesystem;
 constexpr auto kDraftAge = std::chrono::hours(1);
 constexpr auto kStopPoll = std::chrono::milliseconds(100);
 
+using FoundChunk = std::tuple<fs::file_time_type, Sha256Digest, int64_t>;  // and its bytes
+
 bool IsOldDraft(const fs::directory_entry& file) {
   std::error_code failed;
   const auto written = file.last_write_time(failed);
   return !failed && file.path().extension() == ".tmp" &&
          fs::file_time_type::clock::now() - written > kDraftAge;
+}
+
+// Whether chunks whose names begin with these two digits lie there.
+bool IsChunkFolder(const fs::directory_entry& entry) {
+  const std::string name = entry.path().filename().string();
+  std::error_code gone;
+  return name.size() == 2 && name.find_first_not_of("0123456789abcdef") == std::string::npos &&
+         fs::is_directory(entry.symlink_status(gone));
+}
+
+// Appends the chunks in one of the store's folders, and removes old drafts. Another process may
+// remove any of them at any time.
+Status ReadChunkFolder(const fs::path& folder, std::vector<FoundChunk>& found) {
+  std::error_code failed;
+  fs::directory_iterator files(folder, failed);
+  for (; !failed && files != fs::directory_iterator(); files.increment(failed)) {
+    const std::string name = files->path().filename().string();
+    const std::optional<Sha256Digest> digest = Sha256FromHex(name);
+    std::error_code gone;
+    const bool is_file = files->is_regular_file(gone);
+    const auto bytes = static_cast<int64_t>(files->file_size(gone));
+    const auto time = files->last_write_time(gone);
+    const bool is_here = digest && ToHex(*digest) == name && folder.filename() == name.substr(0, 2);
+    if (is_file && is_here && !gone) found.emplace_back(time, *digest, bytes);
+    if (is_file && IsOldDraft(*files)) fs::remove(files->path(), gone);
+  }
+  if (failed) return FailedPrecondition(fmt::format("{}: {}", folder.string(), failed.message()));
+  return OkStatus();
+}
+
+// Removes what is no folder where the chunk's folder has to be, and a folder where the chunk has
+// to.
+void ClearWay(const fs::path& chunk) {
+  std::error_code ignored;
+  const fs::path folder = chunk.parent_path();
+  const bool taken = fs::exists(fs::symlink_status(folder, ignored));
+  if (taken && !fs::is_directory(folder, ignored)) fs::remove(folder, ignored);
+  if (fs::is_directory(fs::symlink_status(chunk, ignored))) fs::remove_all(chunk, ignored);
+}
+
+Result<std::string> ReadChunk(const std::string& path) {
+  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  return file.Read(file.bytes());
 }
 
 }  // namespace
@@ -49,17 +95,12 @@ Status ChunkStore::ReadFolder() {
   std::error_code failed;
   fs::create_directories(folder_, failed);
   if (failed) return FailedPrecondition(fmt::format("{}: {}", folder_, failed.message()));
-  std::vector<std::tuple<fs::file_time_type, Sha256Digest, int64_t>> found;
-  fs::recursive_directory_iterator files(folder_, failed);
-  for (; !failed && files != fs::recursive_directory_iterator(); files.increment(failed)) {
-    std::error_code gone;  // another process may remove it at any time
-    if (files.depth() > 1 || !files->is_regular_file(gone)) continue;
-    const std::optional<Sha256Digest> digest = Sha256FromHex(files->path().filename().string());
-    const auto bytes = static_cast<int64_t>(files->file_size(gone));
-    const auto time = files->last_write_time(gone);
-    if (!gone && digest && files->path() == PathOf(*digest))
-      found.emplace_back(time, *digest, bytes);
-    if (IsOldDraft(*files)) fs::remove(files->path(), gone);
+  std::vector<FoundChunk> found;
+  fs::directory_iterator folders(folder_, failed);
+  for (; !failed && folders != fs::directory_iterator(); folders.increment(failed)) {
+    if (!IsChunkFolder(*folders)) continue;
+    const Status read = ReadChunkFolder(folders->path(), found);
+    if (!read.ok()) spdlog::warn("weights kept here are out of reach: {}", read.error().message);
   }
   if (failed) return FailedPrecondition(fmt::format("{}: {}", folder_, failed.message()));
   std::sort(found.begin(), found.end());
@@ -110,8 +151,8 @@ bool ChunkStore::Check(const Sha256Digest& digest) {
     if (!there) Drop(digest);
     if (!there) return false;
   }
-  const Result<MappedFile> file = MappedFile::Open(PathOf(digest));
-  const bool good = file.ok() && Sha256Of(file->bytes()) == digest;
+  const Result<std::string> bytes = ReadChunk(PathOf(digest));
+  const bool good = bytes.ok() && Sha256Of(*bytes) == digest;
   const std::lock_guard lock(mutex_);
   const auto entry = entries_.find(digest);
   if (entry != entries_.end()) entry->second.checked = good;
@@ -173,6 +214,7 @@ Status ChunkStore::Put(const Sha256Digest& digest, std::span<const std::byte> by
     used_bytes_ += size;
   }
   const std::string path = PathOf(digest);
+  ClearWay(path);
   std::error_code failed;
   fs::create_directories(fs::path(path).parent_path(), failed);
   const Status written = WriteFileAtomically(
@@ -204,12 +246,11 @@ bool ChunkStore::WaitFor(const Sha256Digest& digest, std::chrono::milliseconds p
 
 Content ChunkStore::Find(const Sha256Digest& digest) {
   if (!Check(digest)) return {};
-  Result<MappedFile> file = MappedFile::Open(PathOf(digest));
-  if (!file.ok()) return {};
-  auto owner = std::make_shared<const MappedFile>(std::move(file).value());
+  Result<std::string> bytes = ReadChunk(PathOf(digest));
+  if (!bytes.ok()) return {};
   const std::lock_guard lock(mutex_);
   MarkUsed(digest);
-  return {owner->bytes(), owner};
+  return OwnedContent(std::move(*bytes));
 }
 
 Result<MappedSequence> ChunkStore::Map(std::span<const Sha256Digest> chunks, int64_t bytes) {

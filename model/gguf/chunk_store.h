@@ -4,7 +4,8 @@
 //
 // A chunk that stood on the disk when the store was opened is hashed once before it is used;
 // one that is damaged is removed, as if it had never been there. So nothing is flushed to the
-// disk: what a power failure leaves behind is found out at the next start.
+// disk: what a power failure leaves behind is found out at the next start. What stands in the place
+// of a chunk, or of the folder of chunks, and is none makes room for it.
 //
 // Several processes may share a folder; each counts what it has seen, so together they may pass the
 // quota for a while, and a chunk that another one evicted is missing when it is next asked for.
@@ -34,7 +35,8 @@ namespace shoal {
 
 class ChunkStore final : public ContentSource {
  public:
-  // Makes the folder if it is missing. Errors: it cannot be made or read.
+  // Makes the folder if it is missing. Errors: it cannot be made or read. A folder in it that
+  // cannot be read is named in the log, and its chunks count as missing.
   static Result<std::unique_ptr<ChunkStore>> Open(const std::string& folder, int64_t quota_bytes);
 
   const std::string& folder() const { return folder_; }
@@ -49,7 +51,7 @@ class ChunkStore final : public ContentSource {
   // Keeps `bytes`. Errors: kDataLoss if they have another hash; kResourceExhausted, naming the
   // bytes, if pinned chunks leave no room for them or the disk is full.
   Status Put(const Sha256Digest& digest, std::span<const std::byte> bytes);
-  // Mapped and checked.
+  // Checked, and read rather than mapped, so that nobody can cut it short.
   Content Find(const Sha256Digest& digest) override;
   // Blocks until the chunk is here; gives up (false) when no chunk came for `patience`, or `stop`
   // says so, which is asked several times a second.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
 #include <type_traits>
 #include <utility>
 
@@ -49,6 +51,21 @@ const TensorInfo* GgufFile::FindTensor(std::string_view name) const {
 void GgufFile::Release(std::span<const std::byte> bytes) const {
   const bool mapped = !parts_.empty() || owner_ != nullptr;
   if (mapped) ReleasePages(bytes);
+}
+
+Result<std::string> GgufFile::Read(std::span<const std::byte> bytes) const {
+  const auto holds = [&](const MappedFile& part) {
+    return !std::less()(bytes.data(), part.bytes().data()) &&
+           std::less()(bytes.data(), part.bytes().data() + part.bytes().size());
+  };
+  const auto part = std::find_if(parts_.begin(), parts_.end(), holds);
+  if (part != parts_.end()) return part->Read(bytes);
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+bool GgufFile::is_untouched() const {
+  return std::all_of(parts_.begin(), parts_.end(),
+                     [](const MappedFile& part) { return part.is_untouched(); });
 }
 
 std::vector<FileStamp> GgufFile::stamps() const {

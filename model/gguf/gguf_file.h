@@ -101,6 +101,7 @@ class GgufFile {
   int64_t file_bytes() const { return file_bytes_; }  // of all parts
   int parts() const { return static_cast<int>(parts_.size()); }
   std::vector<FileStamp> stamps() const;  // of all parts
+  bool is_untouched() const;              // whether no part's stamp has changed since it was opened
 
   // Sorted by key.
   const std::map<std::string, GgufValue, std::less<>>& metadata() const { return metadata_; }
@@ -126,6 +127,9 @@ class GgufFile {
   Result<double> FloatOr(std::string_view key, double fallback) const;
   Result<bool> BoolOr(std::string_view key, bool fallback) const;
 
+  // A copy of `bytes`, which are a tensor's or a part of them; of an opened file, read from there,
+  // as MappedFile::Read does, and with its errors.
+  Result<std::string> Read(std::span<const std::byte> bytes) const;
   // Lets the kernel drop the resident pages of bytes of a tensor that have been copied elsewhere.
   // Safe from any thread.
   void Release(std::span<const std::byte> bytes) const;

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/log.h"
+
 namespace shoal {
 
 namespace {
@@ -36,11 +38,6 @@ std::vector<TensorInfo> InfosOf(const Manifest& manifest) {
 
 std::string NameOf(const Manifest& manifest) {
   return fmt::format("model {}", ToHex(manifest.hash).substr(0, 12));
-}
-
-Content OwnedContent(std::string text) {
-  const auto owner = std::make_shared<const std::string>(std::move(text));
-  return {std::as_bytes(std::span(*owner)), owner};
 }
 
 }  // namespace
@@ -122,8 +119,8 @@ std::map<Sha256Digest, int64_t> ChunksOf(std::span<const ManifestTensor* const> 
 
 FileContents::FileContents(std::shared_ptr<const GgufFile> file, const Manifest& manifest)
     : file_(std::move(file)) {
-  contents_[manifest.hash] = OwnedContent(ManifestDocument(manifest));
-  contents_[manifest.metadata_hash] = OwnedContent(MetadataDocument(*file_));
+  documents_[manifest.hash] = OwnedContent(ManifestDocument(manifest));
+  documents_[manifest.metadata_hash] = OwnedContent(MetadataDocument(*file_));
   for (const ManifestTensor& tensor : manifest.tensors) {
     const TensorInfo* info = file_->FindTensor(tensor.name);
     CHECK(info != nullptr && static_cast<int64_t>(info->bytes.size()) == tensor.bytes,
@@ -131,14 +128,31 @@ FileContents::FileContents(std::shared_ptr<const GgufFile> file, const Manifest&
     for (size_t i = 0; i < tensor.chunks.size(); ++i) {
       const size_t begin = i * kChunkBytes;
       const size_t size = std::min<size_t>(kChunkBytes, info->bytes.size() - begin);
-      contents_[tensor.chunks[i]] = {info->bytes.subspan(begin, size), file_};
+      chunks_[tensor.chunks[i]] = info->bytes.subspan(begin, size);
     }
   }
 }
 
 Content FileContents::Find(const Sha256Digest& digest) {
-  const auto found = contents_.find(digest);
-  return found == contents_.end() ? Content{} : found->second;
+  const auto document = documents_.find(digest);
+  if (document != documents_.end()) return document->second;
+  const auto chunk = chunks_.find(digest);
+  if (chunk == chunks_.end()) return {};
+  Result<std::string> bytes = file_->Read(chunk->second);
+  if (bytes.ok() && !file_->is_untouched() && Sha256Of(*bytes) != digest) {
+    bytes = DataLoss(file_->path() + ": the bytes are others");
+  }
+  if (bytes.ok()) return OwnedContent(std::move(*bytes));
+  SayLost(bytes.error());
+  return {};
+}
+
+void FileContents::SayLost(const Error& error) {
+  if (said_lost_.exchange(true)) return;
+  spdlog::error(
+      "the model's file changed while it was served, nodes that lack weights cannot get "
+      "them any more: {}; start again with the file that is to be served",
+      error.message);
 }
 
 }  // namespace shoal

@@ -2,9 +2,11 @@
 // if they were a file.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,7 +46,9 @@ class StoredModel {
 // The chunks of the tensors, each once, in ascending order of their hashes; and their bytes.
 std::map<Sha256Digest, int64_t> ChunksOf(std::span<const ManifestTensor* const> tensors);
 
-// Manifest, metadata and chunks of a file, for those who fetch it.
+// Manifest, metadata and chunks of a file, for those who fetch it. Chunks are read, never taken
+// from the mapping: one may have copied another model over the file. What is no longer there then
+// is not found, and the log says so once.
 class FileContents final : public ContentSource {
  public:
   // REQUIRES the manifest of `file`.
@@ -52,8 +56,12 @@ class FileContents final : public ContentSource {
   Content Find(const Sha256Digest& digest) override;
 
  private:
+  void SayLost(const Error& error);
+
   const std::shared_ptr<const GgufFile> file_;  // shared with who handed it in
-  std::map<Sha256Digest, Content> contents_;
+  std::map<Sha256Digest, Content> documents_;
+  std::map<Sha256Digest, std::span<const std::byte>> chunks_;  // in the mapping
+  std::atomic<bool> said_lost_{false};
 };
 
 }  // namespace shoal

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -45,6 +46,35 @@ TEST(MappedFile, MovesWithItsBytes) {
   EXPECT_TRUE(first->bytes().empty());  // NOLINT: the state after a move is part of the contract
   *second = std::move(moved);
   EXPECT_EQ(Text(*second), "first");
+}
+
+TEST(MappedFile, ReadsWhatIsStillThereOfAFileThatWasCutShort) {
+  TempDir dir;
+  const std::string path = dir.Write("f", "0123456789");
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok());
+  EXPECT_TRUE(file->is_untouched());
+  std::filesystem::resize_file(path, 6);
+  EXPECT_FALSE(file->is_untouched());
+  const auto before = file->Read(file->bytes().subspan(2, 4));
+  ASSERT_TRUE(before.ok()) << before.error().message;
+  EXPECT_EQ(*before, "2345");
+  const auto beyond = file->Read(file->bytes().subspan(2, 5));
+  ASSERT_FALSE(beyond.ok());
+  EXPECT_EQ(beyond.error().code, ErrorCode::kDataLoss);
+  EXPECT_EQ(beyond.error().message,
+            path + ": it was cut short, it had 10 bytes when it was opened");
+}
+
+TEST(MappedFile, ReadsTheFileThatWasOpenedWhateverHasItsPath) {
+  TempDir dir;
+  const std::string path = dir.Write("f", "first");
+  auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok());
+  std::filesystem::rename(dir.Write("g", "other"), path);
+  const auto read = file->Read(file->bytes());
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_EQ(*read, "first");
 }
 
 TEST(MappedFile, NamesWhatCannotBeMapped) {

@@ -30,6 +30,7 @@ from shoal_process import (
 FETCHED = re.compile(r"layers \[(\d+), (\d+)\): (\d+) bytes fetched in [\d.]+ s, (\d+) from")
 SLOW_MBIT = 160  # 20 MB/s: a transfer lasts for seconds
 VERY_SLOW_MBIT = 4  # and for three minutes
+SLOW_UPLINK_MBIT = 10  # half of the model takes 47 s
 GIVES_UP_S = 60
 
 
@@ -92,6 +93,50 @@ class Weights(ShoalTestCase):
         self.assertEqual(self.logits(model, "--node", address), expected)
         self.assertIn(self.fetched(node)[-1][0], (0, size))  # 0: it was metadata, which is not counted
 
+    def test_a_node_whose_store_takes_nothing_says_so(self):
+        node, address = self.start("store")
+        shutil.rmtree(os.path.join(self.folder, "store"))
+        with open(os.path.join(self.folder, "store"), "wb"):
+            pass  # no folder can be made here
+        joined = ["logits", tiny_model("qwen2"), "--tokens", "1,2", "--node", address]
+        self.assert_refused(*joined, says="store")
+        self.assertRegex(node.errors(), r"warning weights cannot be kept: .*/store/.*Not a directory")
+
+    def test_what_is_no_chunk_in_its_place_makes_room(self):
+        model = tiny_model("qwen2")
+        expected = self.logits(model)
+        node, address = self.start("store")
+        self.logits(model, "--node", address)
+        node.send(signal.SIGTERM)
+        node.wait()
+        folders = [entry.path for entry in os.scandir(os.path.join(self.folder, "store"))]
+        for folder in folders[::2]:
+            shutil.rmtree(folder)
+            with open(folder, "wb"):
+                pass
+        for folder in folders[1::2]:
+            for chunk in os.listdir(folder):
+                os.remove(os.path.join(folder, chunk))
+                os.makedirs(os.path.join(folder, chunk, "below"))
+        node, address = self.start("store")
+        self.assertEqual(self.logits(model, "--node", address), expected)
+
+    def test_a_model_file_that_is_overwritten_while_it_is_served_ends_nothing(self):
+        model = shutil.copy(real_model(), self.folder)
+        nodes = [self.start(name) for name in "ab"]
+        server = self.start_server(
+            model, "--plan", "spread", "-c", 512,
+            *(option for _, address in nodes for option in ("--node", address)),
+        )  # fmt: skip
+        self.assertTrue(server.ask("Say hello."))
+        os.truncate(model, 1 << 20)  # what `cp` begins with
+        nodes[1][0].send(signal.SIGKILL)
+        said = "the model's file changed while it was served"
+        wait_for(lambda: said in server.process.errors(), said)
+        self.assertEqual(server.get("/health")[0], 503)
+        server.process.send(signal.SIGTERM)
+        self.assertEqual(server.process.wait(), 0)
+
     def test_nodes_share_what_both_need(self):
         # The embedding is the head, too: the first stage needs it and so does the last.
         model = real_model()
@@ -104,6 +149,19 @@ class Weights(ShoalTestCase):
         print(f"fetched {total} bytes, {from_coordinator} of them from the coordinator")
         self.assertLess(from_coordinator, total)
         self.assertLessEqual(from_coordinator, os.path.getsize(model))
+
+    def test_a_slow_node_does_not_have_to_bring_everything(self):
+        (holder, at_holder) = self.start("holder", "--max-upload", SLOW_UPLINK_MBIT)
+        self.output_of("logits", real_model(), "--tokens", 1, "--node", at_holder)
+        node, address = self.start("empty")
+        server = self.start_server(
+            real_model(), "--node", at_holder, "--node", address, "--plan", "spread"
+        )
+        self.assertTrue(server.ask("Say hello."))
+        self.assertEqual(self.fetched(holder)[-1], (0, 0))
+        fetched, from_coordinator = self.fetched(node)[-1]
+        print(f"fetched {fetched} bytes, {from_coordinator} of them from the coordinator")
+        self.assertGreater(from_coordinator, fetched // 2)
 
     def test_a_node_that_is_told_to_end_gives_up_what_it_fetches(self):
         node, address = self.start("store")

@@ -6,12 +6,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
 #include <set>
+#include <sstream>
 #include <string>
 
 #include "tests/support/temp_dir.h"
@@ -185,14 +190,75 @@ TEST_F(ChunkStoreTest, LeavesForeignFilesAlone) {
 
 TEST_F(ChunkStoreTest, AFailedWriteNamesTheBytes) {
   std::filesystem::remove_all(folder_);
-  // The folder of the chunk's two digits cannot be made where a file stands.
-  std::filesystem::create_directory(folder_);
-  std::ofstream(folder_ + "/" + ToHex(digest_).substr(0, 2)) << "";
+  std::ofstream(folder_) << "";  // nothing can be made in it
   const Status put = store_->Put(digest_, BytesOf(text_));
   ASSERT_FALSE(put.ok());
   EXPECT_THAT(put.error().message, HasSubstr("10 bytes"));
   EXPECT_THAT(put.error().message, HasSubstr(folder_));
   EXPECT_EQ(store_->used_bytes(), 0);
+}
+
+TEST_F(ChunkStoreTest, WhatStandsInAChunksPlaceMakesRoom) {
+  const std::string outside = dir_.Write("outside", "not the store's");
+  const std::filesystem::path chunk = PathIn(folder_, digest_);
+  std::filesystem::create_directories(chunk / "below");
+  std::filesystem::create_symlink(outside, chunk / "link");
+  store_ = OpenStore(folder_, 1 << 20);
+  EXPECT_FALSE(store_->Has(digest_));
+  ASSERT_TRUE(store_->Put(digest_, BytesOf(text_)).ok());
+  EXPECT_EQ(TextOf(store_->Find(digest_)), text_);
+  EXPECT_TRUE(std::filesystem::exists(outside));
+
+  std::filesystem::remove_all(chunk.parent_path());
+  std::ofstream(chunk.parent_path()) << "a file where the folder has to be";
+  EXPECT_EQ(store_->Find(digest_).owner, nullptr);
+  ASSERT_TRUE(store_->Put(digest_, BytesOf(text_)).ok());
+  EXPECT_EQ(TextOf(store_->Find(digest_)), text_);
+}
+
+TEST_F(ChunkStoreTest, WhatWasFoundStaysWhenItsFileIsCutShort) {
+  ASSERT_TRUE(store_->Put(digest_, BytesOf(text_)).ok());
+  const Content content = store_->Find(digest_);
+  std::filesystem::resize_file(PathIn(folder_, digest_), 0);
+  EXPECT_EQ(TextOf(content), text_);
+  EXPECT_EQ(store_->Find(digest_).owner, nullptr);
+}
+
+// Gives up root's right to read everything, for as long as it lives.
+class AsNobody {
+ public:
+  AsNobody() { CHECK(!kIsRoot || ::seteuid(kNobody) == 0, "root may become nobody"); }
+  ~AsNobody() { CHECK(!kIsRoot || ::seteuid(0) == 0, "and root again"); }
+  static void Own(const std::string& path) {
+    CHECK(!kIsRoot || ::chown(path.c_str(), kNobody, kNobody) == 0, path);
+  }
+
+ private:
+  static inline const bool kIsRoot = ::getuid() == 0;
+  static constexpr uid_t kNobody = 65534;
+};
+
+TEST_F(ChunkStoreTest, AFolderThatCannotBeReadIsNamedAndDoneWithout) {
+  ASSERT_TRUE(store_->Put(digest_, BytesOf(text_)).ok());
+  const std::string locked = std::filesystem::path(PathIn(folder_, digest_)).parent_path();
+  ASSERT_EQ(::chmod(locked.c_str(), 0), 0);
+  for (const std::string& path : {dir_.path(), folder_}) AsNobody::Own(path);
+  std::ostringstream said;
+  const auto logger = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(said)));
+  {
+    const AsNobody nobody;
+    const auto opened = ChunkStore::Open(folder_, 1 << 20);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    EXPECT_FALSE((*opened)->Has(digest_));
+    const Status put = (*opened)->Put(digest_, BytesOf(text_));
+    ASSERT_FALSE(put.ok());
+    EXPECT_THAT(put.error().message, HasSubstr(locked));
+  }
+  ASSERT_EQ(::chmod(locked.c_str(), 0700), 0);
+  spdlog::set_default_logger(logger);
+  EXPECT_THAT(said.str(), HasSubstr(locked + ": Permission denied"));
 }
 
 TEST_F(ChunkStoreTest, WaitsForAChunkOnlyWhileOthersCome) {

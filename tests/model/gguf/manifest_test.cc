@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <set>
@@ -251,6 +253,37 @@ TEST(StoredModel, HasTheTensorsOfItsLayersAndTheFilesBytes) {
                              tensor.bytes.end()));
     }
   }
+}
+
+// As `cp` does it: the file that is served gets other bytes, and fewer.
+TEST(FileContents, DoesNotFindWhatWasOverwrittenInPlace) {
+  GgufBuilder builder;
+  for (const char* name : {"a", "b", "c"}) builder.AddTensor(name, TensorType::kF32, {4096});
+  const BuiltGguf built = builder.Build();
+  const TempDir dir;
+  const std::string_view text(reinterpret_cast<const char*>(built.span().data()),
+                              built.span().size());
+  const std::string path = dir.Write("model.gguf", text);
+  auto opened = GgufFile::Open(path);
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  const auto file = std::make_shared<const GgufFile>(std::move(*opened));
+  const Manifest manifest = ManifestOf(*file);
+  FileContents contents(file, manifest);
+  const auto finds = [&](size_t tensor) {
+    return contents.Find(manifest.tensors[tensor].chunks[0]).owner != nullptr;
+  };
+  EXPECT_TRUE(finds(0) && finds(1) && finds(2));
+  const std::span<const std::byte> second = file->FindTensor("b")->bytes;
+  const size_t offset = text.find({reinterpret_cast<const char*>(second.data()), second.size()});
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
+          .seekp(static_cast<std::streamoff>(offset))
+      << "other";
+  std::filesystem::resize_file(path, text.size() - 1);
+  EXPECT_TRUE(finds(0));
+  EXPECT_FALSE(finds(1));
+  EXPECT_FALSE(finds(2));
+  EXPECT_NE(contents.Find(manifest.hash).owner, nullptr);
+  EXPECT_NE(contents.Find(manifest.metadata_hash).owner, nullptr);
 }
 
 TEST(StoredModel, RefusesMetadataOfAnotherModel) {
