@@ -496,7 +496,8 @@ TEST_F(ApiServerTest, SpeaksHttp) {
   HttpTestClient client(port());  // all on one connection
 
   client.Send(
-      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n");
   client.Send("5\r\n" + body.substr(0, 5) + "\r\n");
   client.Send("3;name=value\r\n" + body.substr(5, 3) + "\r\n");
   std::ostringstream rest;
@@ -505,22 +506,22 @@ TEST_F(ApiServerTest, SpeaksHttp) {
   EXPECT_EQ(client.ReadReply().Json()["choices"][0]["message"]["content"], "hi");
 
   client.Send(
-      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
       "Content-Length: " +
       length + "\r\n\r\n");
   EXPECT_EQ(client.ReadReply().status, 100);
   client.Send(body);
   EXPECT_EQ(client.ReadReply().status, 200);
 
-  for (const char byte : "GET /health HTTP/1.1\r\nHost: x\r\n\r\n") {
+  for (const char byte : "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n") {
     if (byte != '\0') client.Send(std::string(1, byte));
   }
   EXPECT_EQ(client.ReadReply().status, 200);
 
   // Pipelined: answered in order.
-  client.Send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " + length +
-              "\r\n\r\n" + body + "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n" +
-              "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  client.Send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + length +
+              "\r\n\r\n" + body + "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n" +
+              "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   EXPECT_EQ(client.ReadReply().Json()["object"], "chat.completion");
   EXPECT_EQ(client.ReadReply().Json()["object"], "list");
   EXPECT_EQ(client.ReadReply().Json()["status"], "ready");

@@ -66,8 +66,8 @@ bool HttpTestClient::Send(std::string_view bytes) {
 
 void HttpTestClient::SendRequest(std::string_view method, std::string_view target,
                                  std::string_view body) {
-  Send(fmt::format("{} {} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{}", method, target,
-                   body.size(), body));
+  Send(fmt::format("{} {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}", method,
+                   target, body.size(), body));
 }
 
 bool HttpTestClient::ReadSome() {
