@@ -77,15 +77,21 @@ Status Mesh::WaitReady(int timeout_ms) {
   return ready_ ? OkStatus() : Status(*last_error_);
 }
 
-Status Mesh::AddNode(const MeshNode& node) {
+Status Mesh::AddNode(const MeshNode& given) {
+  MeshNode node = given;
   const std::lock_guard lock(mutex_);
-  const auto [known, added] = addresses_.emplace(KeyOf(node), node.address);
-  if (!added && known->second == node.address) {
+  for (const auto& [key, other] : known_) {
+    if (key == KeyOf(given) || other.name != given.name) continue;
+    node.name =
+        fmt::format("{} ({})", given.name, KeyOf(given));  // as another one was called when it came
+  }
+  const auto [known, added] = known_.emplace(KeyOf(node), Known{node.name, node.address});
+  if (!added && known->second.address == node.address) {
     return InvalidArgument(fmt::format("there is a node {} already", node.name));
   }
   if (!added) {
     changes_.push_back({node, true, fmt::format("it has moved to {}", node.address.ToString())});
-    known->second = node.address;
+    known->second = {node.name, node.address};
   }
   changes_.push_back({node, false, {}});
   changed_.notify_all();
@@ -144,7 +150,7 @@ std::optional<PipelineLoss> Mesh::TakeChanges() {
     changes.swap(changes_);
     for (const auto& [member, node] : nodes_) {
       if (!IsRevoked(node)) continue;
-      addresses_.erase(KeyOf(node));
+      known_.erase(KeyOf(node));
       changes.push_back({node, true, "it was revoked"});
     }
   }
@@ -152,7 +158,7 @@ std::optional<PipelineLoss> Mesh::TakeChanges() {
   for (const Change& change : changes) {
     if (!change.removed) {
       const Result<int32_t> member = members_.Add(KeyOf(change.node));
-      CHECK(member.ok(), "addresses_ holds every key once");
+      CHECK(member.ok(), "known_ holds every key once");
       nodes_.emplace(*member, change.node);
       ask_next_ns_ = 0;
       continue;
@@ -272,8 +278,10 @@ void Mesh::NoteBroken(const PipelineLoss& loss) {
   BrokenLink& link = broken_links_[{one, other}];
   link.avoid_ns = std::clamp(2 * link.avoid_ns, kFirstAvoidNs, kMostAvoidNs);
   link.avoided_until_ns = clock_.NowNs() + link.avoid_ns;
-  spdlog::warn("nodes {} and {} do not reach each other: for {} s they are no neighbours",
-               nodes_.at(one).name, nodes_.at(other).name, link.avoid_ns / kNsPerS);
+  spdlog::warn(
+      "nodes {} and {} do not reach each other: for {} s they are no neighbours. With "
+      "--dial on one of them and --hub-listen here, the coordinator would relay",
+      nodes_.at(one).name, nodes_.at(other).name, link.avoid_ns / kNsPerS);
 }
 
 void Mesh::AvoidBroken() {

@@ -68,7 +68,7 @@ class Mesh {
   // The node is asked from now on, and taken in when that is worth it, until it is revoked. The
   // same member (or Unix socket) at another address has moved: it is removed. Error:
   // kInvalidArgument if it is there already.
-  Status AddNode(const MeshNode& node);
+  Status AddNode(const MeshNode& given);
 
   // The plan that serves now or served last; devices are indices of descriptions().
   std::optional<Plan> plan() const;
@@ -111,6 +111,7 @@ class Mesh {
   bool CanDoWithout(int32_t leaving);
   static std::vector<PlannedNode> PlannedOf(const AskedNodes& asked);  // REQUIRES answers of all
   Result<AskedNodes> AskEveryone();
+  MeasureOptions MeasureOrder(const std::vector<int32_t>& members) const;
   Status MeasureIfNeeded(const AskedNodes& asked);
   bool HasPart(int32_t member) const;    // in the plan that serves
   std::vector<int32_t> Outside() const;  // it: those without a part
@@ -118,7 +119,9 @@ class Mesh {
   void AskOutside();
   std::vector<PlannedNode> WithNewcomers() const;
   bool ShouldTakeIn();
+  bool MeasureBeside(const std::vector<PlannedNode>& nodes);
   bool IsWorthIt(const std::vector<PlannedNode>& nodes);
+  Result<PipelineOrder> PlanAhead(const std::vector<PlannedNode>& nodes) const;
   void FetchAhead(const std::vector<PlannedNode>& nodes);
   bool HasFetchedAhead();
   void DropAhead();
@@ -168,6 +171,10 @@ class Mesh {
   std::vector<PlannedNode> seen_;             // of them, who answered
   int64_t ask_next_ns_ = 0;
   int64_t served_since_ns_ = 0;
+  // A measurement while a plan serves, of which members, and those of whom it failed.
+  std::future<Result<Cluster>> measuring_;
+  std::vector<int32_t> measuring_members_;
+  std::optional<std::vector<int32_t>> unmeasured_;
   // What the nodes of a plan to come fetch while this one serves.
   struct Ahead {
     std::vector<int32_t> members;              // that its nodes are
@@ -199,9 +206,13 @@ class Mesh {
   bool ready_ = false;
   int failed_attempts_ = 0;  // since the last time it was ready
   std::optional<Error> last_error_;
-  bool may_pass_ = true;                      // what stands in the way, if one waits
-  std::map<std::string, Address> addresses_;  // by member id, or name where there is none
-  std::vector<Change> changes_;               // that the supervisor has not taken yet
+  bool may_pass_ = true;  // what stands in the way, if one waits
+  struct Known {
+    std::string name;
+    Address address;
+  };
+  std::map<std::string, Known> known_;  // by member id, or name where there is none
+  std::vector<Change> changes_;         // that the supervisor has not taken yet
   std::optional<Plan> plan_;
   std::vector<NodeDescription> descriptions_;
 

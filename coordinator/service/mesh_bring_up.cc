@@ -91,18 +91,19 @@ Result<Mesh::AskedNodes> Mesh::AskEveryone() {
   return asked;
 }
 
+MeasureOptions Mesh::MeasureOrder(const std::vector<int32_t>& members) const {
+  MeasureOptions measure;
+  measure.target = options_.profile;
+  for (const int32_t member : members) measure.nodes.push_back(nodes_.at(member));
+  return measure;
+}
+
 Status Mesh::MeasureIfNeeded(const AskedNodes& asked) {
   // After a loss there is no time: the nodes that are left were measured, or do without it.
   if (lost_ || !planner_.NeedsMeasurement(PlannedOf(asked))) return OkStatus();
-  MeasureOptions measure;
-  measure.target = options_.profile;
-  std::vector<int32_t> members;
-  for (const Asked& one : asked) {
-    measure.nodes.push_back(nodes_.at(one.member));
-    members.push_back(one.member);
-  }
+  std::vector<int32_t> members = MembersOf(PlannedOf(asked));
   ASSIGN_OR_RETURN(Cluster cluster,
-                   MeasureCluster(measure, clock_,
+                   MeasureCluster(MeasureOrder(members), clock_,
                                   [this](const std::string& line) { engine_.SetStarting(line); }));
   planner_.SetMeasured(std::move(cluster), std::move(members));
   return OkStatus();

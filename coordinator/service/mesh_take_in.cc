@@ -65,8 +65,31 @@ bool Mesh::ShouldTakeIn() {
   const bool may_interrupt = idle || clock_.NowNs() - served_since_ns_ > kTakeInBusyMs * kNsPerMs;
   if (ahead_) return HasFetchedAhead() && may_interrupt;
   if (!may_interrupt) return false;
-  if (planner_.NeedsMeasurement(nodes)) return idle;  // which would disturb an answer
+  if (planner_.NeedsMeasurement(nodes)) return MeasureBeside(nodes) && idle;
   if (IsWorthIt(nodes)) FetchAhead(nodes);
+  return false;
+}
+
+// Measures newcomers and links while the others serve, who remember what was measured of them. True
+// if that did not work: then it takes the plan down, which would disturb an answer.
+bool Mesh::MeasureBeside(const std::vector<PlannedNode>& nodes) {
+  if (!measuring_.valid()) {
+    if (unmeasured_ == MembersOf(nodes)) return true;
+    measuring_members_ = MembersOf(nodes);
+    measuring_ = std::async(std::launch::async, [order = MeasureOrder(measuring_members_), this] {
+      return MeasureCluster(order, clock_,
+                            [](const std::string& line) { spdlog::debug("{}", line); });
+    });
+    return false;
+  }
+  if (measuring_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
+  Result<Cluster> cluster = measuring_.get();
+  if (cluster.ok()) {
+    planner_.SetMeasured(std::move(*cluster), measuring_members_);
+  } else {
+    spdlog::info("to be measured when nobody asks: {}", cluster.error().message);
+    unmeasured_ = measuring_members_;
+  }
   return false;
 }
 
@@ -92,13 +115,22 @@ bool Mesh::IsWorthIt(const std::vector<PlannedNode>& nodes) {
   return false;
 }
 
+Result<PipelineOrder> Mesh::PlanAhead(const std::vector<PlannedNode>& nodes) const {
+  ASSIGN_OR_RETURN(Plan plan, planner_.MakePlan(nodes, nodes.size() == nodes_.size()));
+  ASSIGN_OR_RETURN(PipelineOrder order, OrderFor(nodes, std::move(plan)));
+  order.epoch = NextEpoch(nodes);
+  if (options_.spares > 0) order.spares = planner_.Spares(nodes, options_.spares);
+  return order;
+}
+
 // Has the nodes of the plan to come fetch what they lack, which may take hours.
 void Mesh::FetchAhead(const std::vector<PlannedNode>& nodes) {
-  Result<Plan> plan = planner_.MakePlan(nodes, nodes.size() == nodes_.size());
-  if (!plan.ok()) return;
-  Result<PipelineOrder> order = OrderFor(nodes, std::move(*plan));
-  if (!order.ok()) return;
-  order->epoch = NextEpoch(nodes);
+  Result<PipelineOrder> order = PlanAhead(nodes);
+  if (!order.ok()) {
+    spdlog::warn("the plan stays as it is: {}", order.error().message);
+    declined_ = MembersOf(nodes);
+    return;
+  }
   std::vector<std::unique_ptr<NodeLink>> links;
   for (const PlannedNode& node : nodes) links.push_back(LinkTo(node.member));
   ahead_.emplace();

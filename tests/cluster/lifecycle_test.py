@@ -142,7 +142,8 @@ class Restart(ShoalTestCase):
         code = re.search(r"--join (\S+)", again.errors())[1]
         state = os.path.join(self.folder, "late")
         self.start_shoal("node", "--listen", "127.0.0.1:0", "--state", state, "--join", code)
-        wait_for(lambda: len(self.plan()["nodes"]) == 3, "it is one of the nodes")
+        here = re.compile("node .* is here(.*)")
+        self.assertEqual(wait_for(lambda: here.search(again.errors()), "it has come")[1], "")
 
     def test_a_server_waits_for_its_members(self):
         node, address = self.start_node("--name", "desk")
@@ -170,6 +171,18 @@ class Restart(ShoalTestCase):
         wait_for(lambda: "2 stages ready" in server.process.errors(), "it is taken in")
         self.assertEqual(server.ask("Say hello."), expected)
         self.lose(here)
+
+    def test_a_newcomer_is_measured_while_the_others_serve(self):
+        (_, _), (away, address) = [self.start_node("--name", name) for name in ("desk", "phone")]
+        self.lose(away)
+        server = self.start_server(real_model(), "-c", 1024)  # the best plan, by measurement
+        expected = server.ask("Say hello.")
+        self.start_node(listen=address)
+        decided = re.compile("no new plan|2 stages ready")
+        wait_for(lambda: decided.search(server.process.errors()), "it has been measured")
+        said = server.process.errors()
+        self.assertEqual(said.count("stages ready"), 1 + said.count("2 stages ready"))
+        self.assertEqual(server.ask("Say hello."), expected)
 
     def test_a_node_that_a_remembered_plan_leaves_out_is_taken_in(self):
         nodes = [self.start_node("--name", name) for name in ("desk", "phone")]
