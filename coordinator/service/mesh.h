@@ -182,7 +182,7 @@ class Mesh {
     std::future<std::optional<PipelineLoss>> fetching;
     bool fetched = false;
   };
-  std::optional<Ahead> ahead_;
+  std::unique_ptr<Ahead> ahead_;
   // The nodes over which a plan was last found not to be worth the move.
   std::optional<std::vector<int32_t>> declined_;
   std::optional<PipelineLoss> loss_;  // since which nothing serves; none: nothing served so far

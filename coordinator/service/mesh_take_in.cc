@@ -133,7 +133,7 @@ void Mesh::FetchAhead(const std::vector<PlannedNode>& nodes) {
   }
   std::vector<std::unique_ptr<NodeLink>> links;
   for (const PlannedNode& node : nodes) links.push_back(LinkTo(node.member));
-  ahead_.emplace();
+  ahead_ = std::make_unique<Ahead>();
   ahead_->members = MembersOf(nodes);
   ahead_->pipeline =
       std::make_unique<RemotePipeline>(std::move(links), std::move(*order), clock_, [] {});
