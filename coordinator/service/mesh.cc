@@ -80,11 +80,11 @@ Status Mesh::WaitReady(int timeout_ms) {
 Status Mesh::AddNode(const MeshNode& given) {
   MeshNode node = given;
   const std::lock_guard lock(mutex_);
-  for (const auto& [key, other] : known_) {
-    if (key == KeyOf(given) || other.name != given.name) continue;
-    node.name =
-        fmt::format("{} ({})", given.name, KeyOf(given));  // as another one was called when it came
-  }
+  // Another one may have been called so when it came.
+  const bool taken = std::any_of(known_.begin(), known_.end(), [&](const auto& entry) {
+    return entry.first != KeyOf(given) && entry.second.name == given.name;
+  });
+  if (taken) node.name = fmt::format("{} ({})", given.name, KeyOf(given));
   const auto [known, added] = known_.emplace(KeyOf(node), Known{node.name, node.address});
   if (!added && known->second.address == node.address) {
     return InvalidArgument(fmt::format("there is a node {} already", node.name));
@@ -306,15 +306,11 @@ bool Mesh::MayStay(const PipelineLoss& loss) {
   return *stays_ && status.running + status.queued > 0;
 }
 
-bool Mesh::CanDoWithout(int32_t leaving) {
+bool Mesh::CanDoWithout(int32_t leaving) const {
   std::vector<PlannedNode> rest = seen_;
   std::erase_if(rest, [&](const PlannedNode& node) { return HasPart(node.member); });
-  for (const Placement& stage : lifecycle_.stages()) {
-    if (stage.device == leaving) continue;
-    rest.push_back({stage.device, descriptions_[static_cast<size_t>(stage.device)]});
-  }
-  std::sort(rest.begin(), rest.end(),
-            [](const PlannedNode& a, const PlannedNode& b) { return a.member < b.member; });
+  rest = WithThoseServing(std::move(rest));
+  std::erase_if(rest, [&](const PlannedNode& node) { return node.member == leaving; });
   return !rest.empty() && planner_.MakePlan(rest, false).ok();
 }
 

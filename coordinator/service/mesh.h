@@ -108,7 +108,7 @@ class Mesh {
                                       NodeLink::Patience patience) const;
   void Note(const AskedNodes& asked);
   bool MayStay(const PipelineLoss& loss);
-  bool CanDoWithout(int32_t leaving);
+  bool CanDoWithout(int32_t leaving) const;
   static std::vector<PlannedNode> PlannedOf(const AskedNodes& asked);  // REQUIRES answers of all
   Result<AskedNodes> AskEveryone();
   MeasureOptions MeasureOrder(const std::vector<int32_t>& members) const;
@@ -118,6 +118,8 @@ class Mesh {
   // Nodes without a part.
   void AskOutside();
   std::vector<PlannedNode> WithNewcomers() const;
+  // Other nodes and those of the plan that serves, ascending by member.
+  std::vector<PlannedNode> WithThoseServing(std::vector<PlannedNode> others) const;
   bool ShouldTakeIn();
   bool MeasureBeside(const std::vector<PlannedNode>& nodes);
   bool IsWorthIt(const std::vector<PlannedNode>& nodes);

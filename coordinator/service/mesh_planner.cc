@@ -80,18 +80,23 @@ Result<PlanProblem> MeshPlanner::ExactProblem(const std::vector<PlannedNode>& no
   return problem;
 }
 
-// Whether there are broken links between these nodes.
-bool MeshPlanner::CutBroken(const std::vector<PlannedNode>& nodes, Cluster& cluster) const {
-  bool cut = false;
+bool MeshPlanner::HasBroken(const std::vector<PlannedNode>& nodes) const {
+  const std::vector<int32_t> members = MembersOf(nodes);
+  const auto there = [&](int32_t member) {
+    return std::binary_search(members.begin(), members.end(), member);
+  };
+  return std::any_of(broken_.begin(), broken_.end(),
+                     [&](const auto& link) { return there(link.first) && there(link.second); });
+}
+
+void MeshPlanner::CutBroken(const std::vector<PlannedNode>& nodes, Cluster& cluster) const {
   for (int32_t i = 0; i < cluster.device_count(); ++i) {
     for (int32_t j = i + 1; j < cluster.device_count(); ++j) {
       const auto member = [&](int32_t device) { return nodes[static_cast<size_t>(device)].member; };
       if (!broken_.contains({member(i), member(j)})) continue;
       cluster.link(i, j).usable = cluster.link(j, i).usable = false;
-      cut = true;
     }
   }
-  return cut;
 }
 
 Result<PlanProblem> MeshPlanner::Problem(const std::vector<PlannedNode>& nodes) const {
@@ -102,9 +107,9 @@ Result<PlanProblem> MeshPlanner::Problem(const std::vector<PlannedNode>& nodes) 
 }
 
 Result<Plan> MeshPlanner::MakePlan(const std::vector<PlannedNode>& nodes, bool everyone) const {
-  ASSIGN_OR_RETURN(PlanProblem problem, Problem(nodes));
+  ASSIGN_OR_RETURN(const PlanProblem problem, Problem(nodes));
   if (options_.split.empty() || !everyone) {
-    const bool best = (options_.objective && Measured(nodes)) || CutBroken(nodes, problem.cluster);
+    const bool best = (options_.objective && Measured(nodes)) || HasBroken(nodes);
     return best ? MakeOptimal()->Place(problem) : MakeSpeedProportional()->Place(problem);
   }
   RETURN_IF_ERROR(CheckProblem(problem));

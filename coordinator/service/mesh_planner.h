@@ -77,7 +77,8 @@ class MeshPlanner {
   Result<PlanProblem> ExactProblem(const std::vector<PlannedNode>& nodes) const;
   Result<PlanProblem> Problem(const std::vector<PlannedNode>& nodes) const;
   std::optional<std::vector<int32_t>> Measured(const std::vector<PlannedNode>& nodes) const;
-  bool CutBroken(const std::vector<PlannedNode>& nodes, Cluster& cluster) const;
+  bool HasBroken(const std::vector<PlannedNode>& nodes) const;
+  void CutBroken(const std::vector<PlannedNode>& nodes, Cluster& cluster) const;
 
   const PlannerOptions options_;
   Cluster measured_;

@@ -42,13 +42,16 @@ std::vector<PlannedNode> Mesh::WithNewcomers() const {
     return !members_.knows(node.member) || !members_.trusted(node.member, clock_.NowNs()) ||
            HasPart(node.member);
   });
-  if (nodes.empty()) return nodes;
+  return nodes.empty() ? nodes : WithThoseServing(std::move(nodes));
+}
+
+std::vector<PlannedNode> Mesh::WithThoseServing(std::vector<PlannedNode> others) const {
   for (const Placement& stage : lifecycle_.stages()) {
-    nodes.push_back({stage.device, descriptions_[static_cast<size_t>(stage.device)]});
+    others.push_back({stage.device, descriptions_[static_cast<size_t>(stage.device)]});
   }
-  std::sort(nodes.begin(), nodes.end(),
+  std::sort(others.begin(), others.end(),
             [](const PlannedNode& a, const PlannedNode& b) { return a.member < b.member; });
-  return nodes;
+  return others;
 }
 
 // A newcomer is worth a new plan if that gains more than it costs, when nobody is disturbed or

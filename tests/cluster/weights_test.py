@@ -58,6 +58,13 @@ class Weights(ShoalTestCase):
                     pass  # a draft that got its name meanwhile
         return total
 
+    def fill_store(self, model):
+        """As a node leaves it that has held the model."""
+        node, address = self.start("store")
+        self.logits(model, "--node", address)
+        node.send(signal.SIGTERM)
+        node.wait()
+
     def test_the_first_start_fetches_the_second_does_not(self):
         model = tiny_model("qwen2")
         expected = self.logits(model)
@@ -73,10 +80,7 @@ class Weights(ShoalTestCase):
     def test_a_damaged_chunk_is_fetched_again(self):
         model = tiny_model("qwen2")
         expected = self.logits(model)
-        node, address = self.start("store")
-        self.logits(model, "--node", address)
-        node.send(signal.SIGTERM)
-        node.wait()
+        self.fill_store(model)
         chunks = [
             os.path.join(folder, file)
             for folder, _, files in os.walk(os.path.join(self.folder, "store"))
@@ -105,10 +109,7 @@ class Weights(ShoalTestCase):
     def test_what_is_no_chunk_in_its_place_makes_room(self):
         model = tiny_model("qwen2")
         expected = self.logits(model)
-        node, address = self.start("store")
-        self.logits(model, "--node", address)
-        node.send(signal.SIGTERM)
-        node.wait()
+        self.fill_store(model)
         folders = [entry.path for entry in os.scandir(os.path.join(self.folder, "store"))]
         for folder in folders[::2]:
             shutil.rmtree(folder)

@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "tests/support/temp_dir.h"
@@ -15,9 +13,7 @@ namespace {
 class ControlGroupTest : public ::testing::Test {
  protected:
   void Put(const std::string& file, const std::string& text) const {
-    const std::filesystem::path path = dir_.path() + "/" + file;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path) << text << '\n';
+    dir_.Write(file, text + "\n");
   }
   void PutGroup(const std::string& file, const std::string& text) const {
     Put("sys/fs/cgroup/" + file, text);

@@ -4,8 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "tests/support/temp_dir.h"
@@ -18,9 +16,7 @@ using ::testing::ElementsAre;
 class CpuTopologyTest : public ::testing::Test {
  protected:
   void Describe(int id, const std::string& file, const std::string& text) const {
-    const std::filesystem::path path = dir_.path() + "/cpu" + std::to_string(id) + "/" + file;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path) << text << '\n';
+    dir_.Write("cpu" + std::to_string(id) + "/" + file, text + "\n");
   }
   std::vector<int> Chosen(const std::vector<int>& ids) const {
     return PerformanceCpus(ReadCpus(dir_.path(), ids));

@@ -18,9 +18,7 @@ namespace {
 class DeviceStateTest : public ::testing::Test {
  protected:
   void Say(const std::string& file, const std::string& text) const {
-    const std::filesystem::path path = dir_.path() + "/" + file;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path) << text << '\n';
+    dir_.Write(file, text + "\n");
   }
   void Battery(const std::string& name, const std::string& percent, const std::string& status) {
     Say("sys/class/power_supply/" + name + "/type", "Battery");

@@ -22,6 +22,7 @@ TempDir::~TempDir() {
 
 std::string TempDir::Write(const std::string& name, std::string_view contents) const {
   const std::string path = path_ + "/" + name;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
   std::ofstream file(path, std::ios::binary);
   file.write(contents.data(), static_cast<std::streamsize>(contents.size()));
   file.close();

@@ -15,7 +15,7 @@ class TempDir {
 
   const std::string& path() const { return path_; }
 
-  // Writes a file of that name and returns its path.
+  // Writes a file of that name, with the folders in it, and returns its path.
   std::string Write(const std::string& name, std::string_view contents) const;
 
  private:
