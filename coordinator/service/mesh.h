@@ -79,8 +79,8 @@ class Mesh {
  private:
   // How often answers of nodes outside the plan, and silence before a plan serves, are looked for.
   static constexpr int kPollMs = 100;
-  // After a loss there is no time to wait for longer.
-  static constexpr NodeLink::Patience kQuickAnswer{500, 1000};
+  // After a loss there is no time to wait for longer than one does for heartbeats.
+  static constexpr NodeLink::Patience kQuickAnswer{500, Membership::kLostNs / kNsPerMs};
   // A node that was asked to describe itself.
   struct Asked {
     int32_t member = 0;

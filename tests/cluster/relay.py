@@ -1,5 +1,6 @@
 """A Unix socket in front of another one: what a user gets who forwards a node's socket."""
 
+import queue
 import socket
 import threading
 import time
@@ -41,20 +42,34 @@ class Relay:
                 continue
             self._accepted += 1
             for source, sink, counts in ((near, far, False), (far, near, True)):
-                copied = (self._accepted, source, sink, counts)
-                threading.Thread(target=self._copy, args=copied, daemon=True).start()
+                on_its_way = queue.Queue()
+                read = (self._accepted, source, on_its_way, counts)
+                threading.Thread(target=self._read, args=read, daemon=True).start()
+                threading.Thread(target=self._send, args=(on_its_way, sink), daemon=True).start()
 
     def cut_newest(self):
         self._cut.add(self._accepted)
 
-    def _copy(self, number, source, sink, counts):
-        try:
-            while data := source.recv(RELAYED_BYTES):
-                if number in self._cut:
-                    continue
+    def _read(self, number, source, on_its_way, counts):
+        data = b" "
+        while data:
+            try:
+                data = source.recv(RELAYED_BYTES)
+            except OSError:  # it left
+                data = b""
+            if number not in self._cut:
                 self.returned += len(data) if counts else 0
-                time.sleep(self._delay_s)
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # either side left
+                on_its_way.put((time.monotonic() + self._delay_s, data))
+
+    def _send(self, on_its_way, sink):
+        data = b" "
+        while data:
+            due_s, data = on_its_way.get()
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            try:
+                if data:
+                    sink.sendall(data)
+                else:
+                    sink.shutdown(socket.SHUT_WR)
+            except OSError:  # it left
+                return
