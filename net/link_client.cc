@@ -80,13 +80,20 @@ Status LinkClient::Send(const Step& step) {
   return stream_->Write(out_) ? OkStatus() : Status(Broken());
 }
 
-Result<StepResult> LinkClient::Receive() {
+Status LinkClient::ReceiveMessage() {
   if (stream_ == nullptr) return Ended();
-  if (lane_) {
-    RETURN_IF_ERROR(Explain(lane_->Receive(in_)));
-  } else if (!stream_->Read(&in_)) {
-    return Broken();
-  }
+  if (lane_) return Explain(lane_->Receive(in_));
+  return stream_->Read(&in_) ? OkStatus() : Status(Broken());
+}
+
+Result<const v1::StepMessage*> LinkClient::ReceiveStep() {
+  RETURN_IF_ERROR(ReceiveMessage());
+  if (in_.has_step()) return &in_.step();
+  return InvalidArgument(target_.name + ": sent something else than a step");
+}
+
+Result<StepResult> LinkClient::Receive() {
+  RETURN_IF_ERROR(ReceiveMessage());
   if (!in_.has_result())
     return InvalidArgument(target_.name + ": sent something else than a result");
   Result<StepResult> result = ResultFromMessage(in_.result());

@@ -1,5 +1,5 @@
 // The dialling end of a link between stages, or of the coordinator's links to the first and the
-// last stage: connect, shake hands, then send steps or receive results.
+// last stage: connect, shake hands, then send steps, or receive steps or results.
 //
 // Thread rule: one thread sends, one receives; Cancel from any.
 #pragma once
@@ -30,7 +30,7 @@ struct LinkTarget {
   Epoch epoch;
   Sha256Digest model_identity{};
   LayerRange layers;
-  ActivationCodec codec;  // that it expects steps in
+  ActivationCodec codec;  // that steps travel in
 };
 
 class LinkClient {
@@ -42,8 +42,10 @@ class LinkClient {
   // Blocks only while the peer's window is full. After an error the link is of no more use, and
   // every later call fails; whether the step ran is unknown.
   Status Send(const Step& step);
-  // Blocks until a result comes or the link ends (an error).
+  // Each blocks until what its role says comes, or the link ends (an error). The step is valid
+  // until the next call.
   Result<StepResult> Receive();
+  Result<const v1::StepMessage*> ReceiveStep();
   // Makes blocked calls, and all later ones, fail soon.
   void Cancel();
 
@@ -51,6 +53,7 @@ class LinkClient {
   explicit LinkClient(const LinkTarget& target) : target_(target) {}
   Status Shake(v1::LinkRole role);
   Status TakeLane(const std::string& name);
+  Status ReceiveMessage();
   Status Explain(const Status& of_lane);
   Error Ended() const;
   Error Broken();  // ends the stream, which says why it broke

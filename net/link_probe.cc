@@ -56,7 +56,7 @@ class Probe {
     RETURN_IF_ERROR(Open());
     RETURN_IF_ERROR(MeasureRoundTrips());
     const bool spared = budget_bytes_ < kProbeBudgetBytes;
-    if (!target_.round_trip_only && !spared) {
+    if (!spared) {
       ASSIGN_OR_RETURN(measured_.send_bytes_per_s,
                        BytesPerS([this](int32_t messages) { return Send(messages); }));
       ASSIGN_OR_RETURN(measured_.receive_bytes_per_s,

@@ -42,12 +42,11 @@ struct ProbeTarget {
   Address address;
   Trust trust;
   uint64_t instance = 0;  // what must answer there: DescribeReply.instance
-  bool round_trip_only = false;
 };
 
-// Takes less than a second on a link worth using, kProbeTimeoutMs at most. Bandwidth is 0 if only
-// round trips were asked for, or if the other side serves and granted no more. Errors name the
-// target: not reachable, another node, refused, too slow.
+// Takes less than a second on a link worth using, kProbeTimeoutMs at most. Bandwidth is 0 if the
+// other side serves and granted no more than round trips. Errors name the target: not reachable,
+// another node, refused, too slow.
 Result<LinkMeasurement> ProbeLink(const ProbeTarget& target, const Clock& clock);
 
 using ProbeServerStream = grpc::ServerReaderWriter<v1::ProbeMessage, v1::ProbeMessage>;

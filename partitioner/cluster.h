@@ -46,12 +46,17 @@ struct DeviceProfile {
   bool operator==(const DeviceProfile&) const = default;
 };
 
+// Who opens the connection of a link between devices: one of its ends, or both dial the
+// coordinator, which relays.
+enum class LinkOpener : uint8_t { kSender, kReceiver, kRelay };
+
 // One direction between two endpoints.
 struct LinkProfile {
   bool usable = true;        // false: neither end can dial the other
   double latency_s = 0;      // one way, median, of a small message over the pipeline's channel
   double latency_p95_s = 0;  // 0: unknown
   double bytes_per_s = 0;    // of a large message; REQUIRES > 0 where usable
+  LinkOpener opener = LinkOpener::kSender;  // costs nothing in itself
   bool operator==(const LinkProfile&) const = default;
 };
 

@@ -209,6 +209,7 @@ std::vector<PlannedStage> Charge(const PlanProblem& problem,
     PlannedStage stage;
     stage.device = device;
     stage.layers = range;
+    if (i > 0) stage.opener = problem.cluster.link(placements[i - 1].device, device).opener;
     stage.weight_bytes = memory.weight_bytes;
     stage.kv_bytes = memory.kv_bytes;
     stage.buffer_bytes = memory.buffer_bytes;

@@ -21,6 +21,7 @@ struct Placement {
 struct PlannedStage {
   int32_t device = 0;
   StageRange layers;
+  LinkOpener opener = LinkOpener::kSender;  // of the link from the stage before, if there is one
   int64_t weight_bytes = 0;
   int64_t kv_bytes = 0;      // for the workload's kv_tokens
   int64_t buffer_bytes = 0;  // working memory

@@ -11,6 +11,7 @@ LinkProfile RelayedLink(const LinkProfile& first, const LinkProfile& second) {
   const bool known = first.latency_p95_s > 0 && second.latency_p95_s > 0;
   both.latency_p95_s = known ? first.latency_p95_s + second.latency_p95_s : 0;
   both.bytes_per_s = std::min(first.bytes_per_s, second.bytes_per_s);
+  both.opener = LinkOpener::kRelay;
   return both;
 }
 

@@ -270,6 +270,25 @@ Status ModelSession::ReachThroughHub(MeshNode& node) const {
   return OkStatus();
 }
 
+Result<Address> ModelSession::RelayTo(const MeshNode& node) {
+  if (node.peer_address) return *node.peer_address;
+  if (node.trust.own == nullptr) return FailedPrecondition(node.name + " is no member of a mesh");
+  const std::lock_guard lock(relays_mutex_);
+  if (relays_ == nullptr) {
+    // Nodes dial the host that their orders come from.
+    const auto start = [&](const char* listen) {
+      return HubEnd::Start(listen, options_.mesh->credentials());
+    };
+    Result<std::unique_ptr<HubEnd>> end = start(node.address.is_local() ? "127.0.0.1:0" : "[::]:0");
+    if (!end.ok()) end = start("0.0.0.0:0");  // a machine without IPv6
+    if (!end.ok()) return end.error();
+    relays_ = std::move(*end);
+    spdlog::info("relaying between nodes at {}", relays_->hub().address().ToString());
+  }
+  relays_->hub().ReachAt(node.trust.id, node.address);
+  return Address{{}, {}, relays_->hub().address().port, node.trust.id};
+}
+
 Status ModelSession::StartMesh(const Progress& progress) {
   MeshOptions mesh;
   if (options_.local_nodes > 0) {
@@ -303,6 +322,9 @@ Status ModelSession::StartMesh(const Progress& progress) {
   mesh.kv_type = options_.kv_type;
   ASSIGN_OR_RETURN(mesh.planner.wire, Wire());
   mesh.spares = options_.spares;
+  if (options_.mesh != nullptr) {
+    mesh.relay = [this](const MeshNode& node) { return RelayTo(node); };
+  }
   if (options_.local_nodes == 0) mesh.state_folder = options_.state_folder;
   if (!options_.recalled) {
     mesh.wish =
@@ -321,6 +343,7 @@ Status ModelSession::StartMesh(const Progress& progress) {
 ModelSession::~ModelSession() {
   // Whatever drives the engine ends before it.
   mesh_.reset();
+  relays_.reset();
   hub_.reset();
   local_nodes_.reset();
   if (engine_ != nullptr && pipeline_ != nullptr) {

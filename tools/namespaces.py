@@ -63,6 +63,9 @@ class Namespaces:
             run("tc", "qdisc", "add", "dev", veth, *shape)
 
     def remove(self):
+        # A namespace that is deleted lets go of its link in its own time.
+        links = [f"{self.prefix}v{i}" for i in range(self.count)] + [f"{self.prefix}br"]
+        for link in links:
+            subprocess.run(["ip", "link", "del", link], stderr=subprocess.DEVNULL)
         for i in range(self.count):
             subprocess.run(["ip", "netns", "del", self.name(i)], stderr=subprocess.DEVNULL)
-        subprocess.run(["ip", "link", "del", f"{self.prefix}br"], stderr=subprocess.DEVNULL)

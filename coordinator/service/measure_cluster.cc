@@ -10,6 +10,8 @@
 #include <set>
 #include <utility>
 
+#include "partitioner/relay.h"
+
 namespace shoal {
 
 namespace {
@@ -27,6 +29,7 @@ class ClusterMeasurement {
     RETURN_IF_ERROR(DescribeAll());
     RETURN_IF_ERROR(ProfileAll());
     RETURN_IF_ERROR(ProbeAll());
+    if (options_.relays) RelayThroughCoordinator(cluster_);
     RETURN_IF_ERROR(CheckCluster(cluster_));
     return std::move(cluster_);
   }
@@ -38,14 +41,14 @@ class ClusterMeasurement {
   Status ProbeAll();
   Status ProbeCoordinator(size_t node);
   void ProbePair(size_t a, size_t b);
-  bool ProbeOneWay(size_t from, size_t to, bool round_trip_only);
+  bool ProbeFrom(size_t from, size_t to);
   void Show(const std::string& line) {
     const std::lock_guard lock(mutex_);
     progress_(line);
   }
-  ProbeTarget TargetOf(size_t node, bool round_trip_only) const {
+  ProbeTarget TargetOf(size_t node) const {
     return {links_[node]->label(), options_.nodes[node].address, options_.nodes[node].trust,
-            described_[node].instance, round_trip_only};
+            described_[node].instance};
   }
   LinkProfile& LinkOf(size_t from, size_t to) {
     return cluster_.link(static_cast<int32_t>(from), static_cast<int32_t>(to));
@@ -137,38 +140,33 @@ Status ClusterMeasurement::ProbeAll() {
 }
 
 Status ClusterMeasurement::ProbeCoordinator(size_t node) {
-  ASSIGN_OR_RETURN(const LinkMeasurement link, ProbeLink(TargetOf(node, false), clock_));
+  ASSIGN_OR_RETURN(const LinkMeasurement link, ProbeLink(TargetOf(node), clock_));
   const size_t coordinator = links_.size();
   LinkOf(coordinator, node) = ProfileOf(link, link.send_bytes_per_s);
   LinkOf(node, coordinator) = ProfileOf(link, link.receive_bytes_per_s);
   return OkStatus();
 }
 
-// The one that dials measures both directions; whether the other one can dial, too, is tried.
+// The end that can dial measures both directions; a hub is no way where there is another.
 void ClusterMeasurement::ProbePair(size_t a, size_t b) {
-  const bool measured = ProbeOneWay(a, b, false);
-  ProbeOneWay(b, a, measured);
+  if (described_[b].dials_out && !described_[a].dials_out) std::swap(a, b);
+  if (!ProbeFrom(a, b)) ProbeFrom(b, a);
 }
 
-// Whether `from` can dial `to`. Without bandwidths, those that the other side measured stay.
-bool ClusterMeasurement::ProbeOneWay(size_t from, size_t to, bool round_trip_only) {
-  ProbeTarget target = TargetOf(to, round_trip_only);
+// Whether `from` can dial `to`.
+bool ClusterMeasurement::ProbeFrom(size_t from, size_t to) {
+  ProbeTarget target = TargetOf(to);
   const MeshNode& node = options_.nodes[to];
   if (node.peer_address) target.address = *node.peer_address;
   const Result<LinkMeasurement> link = links_[from]->ProbeLinkTo(target);
   if (!link.ok()) {
-    LinkOf(from, to).usable = false;
     Show(fmt::format("{} cannot dial {}: {}", links_[from]->label(), links_[to]->label(),
                      link.error().message));
     return false;
   }
-  if (round_trip_only) {
-    LinkOf(from, to).usable = true;
-    return true;
-  }
   LinkOf(from, to) = ProfileOf(*link, link->send_bytes_per_s);
   LinkOf(to, from) = ProfileOf(*link, link->receive_bytes_per_s);
-  LinkOf(to, from).usable = false;  // until it has been tried
+  LinkOf(to, from).opener = LinkOpener::kReceiver;
   return true;
 }
 

@@ -224,6 +224,7 @@ void Mesh::Serve() {
   const auto stages = static_cast<int32_t>(lifecycle_.stages().size());
   engine_.Attach(pipeline_, {epoch, stages, options_.kv_tokens, true});
   pipeline_->Start(engine_);
+  NoteOpeners();
   const Result<PlanAction> attached = lifecycle_.Apply(epoch, {PlanEvent::Kind::kAttached});
   CHECK(attached.ok(), attached.error().message);
   spdlog::info("epoch {}: {} stages ready", epoch.value, stages);
@@ -269,28 +270,71 @@ Mesh::Ending Mesh::WatchOver() {
   return {PlanEvent::Kind::kDrain, {Cancelled("the coordinator is shutting down")}};
 }
 
-// Two nodes that cannot reach each other, though the coordinator reaches both, get no neighbouring
-// stages for a while, which doubles each time.
+void Mesh::Avoidance::Begin(int64_t now_ns) {
+  for_ns = std::clamp(2 * for_ns, kFirstAvoidNs, kMostAvoidNs);
+  until_ns = now_ns + for_ns;
+}
+
+bool Mesh::CanRelay(int32_t one, int32_t other) const {
+  return options_.relay && nodes_.at(one).trust.own != nullptr &&
+         nodes_.at(other).trust.own != nullptr;
+}
+
+// Between two nodes that cannot reach each other, though the coordinator reaches both, it relays
+// for a while; where that does not work either, they get no neighbouring stages.
 void Mesh::NoteBroken(const PipelineLoss& loss) {
   if (!loss.between) return;
   const auto [one, other] = std::minmax(serving_[static_cast<size_t>(loss.between->first)],
                                         serving_[static_cast<size_t>(loss.between->second)]);
+  if (!members_.knows(one) || !members_.knows(other)) return;
   BrokenLink& link = broken_links_[{one, other}];
-  link.avoid_ns = std::clamp(2 * link.avoid_ns, kFirstAvoidNs, kMostAvoidNs);
-  link.avoided_until_ns = clock_.NowNs() + link.avoid_ns;
-  spdlog::warn(
-      "nodes {} and {} do not reach each other: for {} s they are no neighbours. With "
-      "--dial on one of them and --hub-listen here, the coordinator would relay",
-      nodes_.at(one).name, nodes_.at(other).name, link.avoid_ns / kNsPerS);
+  link.direct.Begin(clock_.NowNs());
+  if (loss.relayed) link.relayed.Begin(clock_.NowNs());
+  const bool relays = CanRelay(one, other) && !loss.relayed;
+  spdlog::warn("nodes {} and {} do not reach each other{}: for {} s {}", nodes_.at(one).name,
+               nodes_.at(other).name, loss.relayed ? ", nor by relay" : "",
+               link.direct.for_ns / kNsPerS,
+               relays ? "the coordinator relays between them" : "they are no neighbours");
 }
 
-void Mesh::AvoidBroken() {
-  std::set<std::pair<int32_t, int32_t>> avoided;
-  for (const auto& [members, link] : broken_links_) {
-    if (clock_.NowNs() < link.avoided_until_ns) avoided.insert(members);
+// Who opened each link of the plan that came up: another end than planned shows what there is.
+void Mesh::NoteOpeners() {
+  const std::vector<Placement>& stages = lifecycle_.stages();
+  for (size_t stage = 1; stage < stages.size(); ++stage) {
+    const int32_t from = stages[stage - 1].device;
+    const int32_t to = stages[stage].device;
+    const LinkOpener opener = pipeline_->opener(stage);
+    if (opener == LinkOpener::kRelay) {
+      broken_links_[std::minmax(from, to)].direct.Begin(clock_.NowNs());
+      spdlog::info("{} gets its steps from {} by relay of the coordinator", nodes_.at(to).name,
+                   nodes_.at(from).name);
+      continue;
+    }
+    if (opener == LinkOpener::kReceiver) {
+      spdlog::debug("{} opened the link from {}", nodes_.at(to).name, nodes_.at(from).name);
+    }
+    openers_[{from, to}] = opener;
   }
-  if (planner_.broken_links() != avoided) declined_.reset();
-  planner_.SetBrokenLinks(std::move(avoided));
+}
+
+MeshPlanner::KnownLinks Mesh::LinksNow() const {
+  MeshPlanner::KnownLinks links(openers_.begin(), openers_.end());
+  const int64_t now_ns = clock_.NowNs();
+  for (const auto& [pair, link] : broken_links_) {
+    const auto [one, other] = pair;
+    if (now_ns >= link.direct.until_ns) continue;
+    if (!members_.knows(one) || !members_.knows(other)) continue;
+    const bool relays = CanRelay(one, other) && now_ns >= link.relayed.until_ns;
+    links[{one, other}] = links[{other, one}] =
+        relays ? std::optional(LinkOpener::kRelay) : std::nullopt;
+  }
+  return links;
+}
+
+void Mesh::TellPlannerOfLinks() {
+  MeshPlanner::KnownLinks links = LinksNow();
+  if (planner_.links() != links) declined_.reset();
+  planner_.SetLinks(std::move(links));
 }
 
 // Where the others do not suffice, a node that is to go computes for those who wait for an answer

@@ -51,6 +51,8 @@ struct MeshOptions {
   // Nothing: as before.
   std::optional<std::string> wish;
   WeightsOffer weights;  // for nodes that have no file of the model
+  // See PipelineOrder. Called on threads of the mesh's own.
+  std::function<Result<Address>(const MeshNode&)> relay;
 };
 
 class Mesh {
@@ -144,7 +146,10 @@ class Mesh {
   Ending WatchOver();
   void TakeDown(const PipelineLoss& loss, PlanEvent::Kind event);
   void NoteBroken(const PipelineLoss& loss);
-  void AvoidBroken();
+  void NoteOpeners();
+  bool CanRelay(int32_t one, int32_t other) const;
+  MeshPlanner::KnownLinks LinksNow() const;
+  void TellPlannerOfLinks();
   void Tell(int32_t member, MemberEvent event);
   void Publish(const Plan& plan, const AskedNodes& asked);
   void AfterFailure(const Error& error);
@@ -192,12 +197,19 @@ class Mesh {
   bool blamed_ = false;               // one member for the attempt that failed last
   int64_t lost_at_ns_ = 0;
   int attempts_ = 0;  // since then, that failed
-  // Links between members that broke, and for how long plans do without them.
-  struct BrokenLink {
-    int64_t avoided_until_ns = 0;
-    int64_t avoid_ns = 0;
+  // For how long plans do without what broke: each time twice as long.
+  struct Avoidance {
+    int64_t until_ns = 0;
+    int64_t for_ns = 0;
+    void Begin(int64_t now_ns);
   };
-  std::map<std::pair<int32_t, int32_t>, BrokenLink> broken_links_;
+  struct BrokenLink {
+    Avoidance direct;
+    Avoidance relayed;
+  };
+  std::map<std::pair<int32_t, int32_t>, BrokenLink> broken_links_;  // the lesser member first
+  // Who opened the link from one member to another, last time.
+  std::map<std::pair<int32_t, int32_t>, LinkOpener> openers_;
   std::string warned_;  // why it is not ready, as the log has it
 
   mutable std::mutex mutex_;  // guards everything below

@@ -94,6 +94,7 @@ Result<Mesh::AskedNodes> Mesh::AskEveryone() {
 MeasureOptions Mesh::MeasureOrder(const std::vector<int32_t>& members) const {
   MeasureOptions measure;
   measure.target = options_.profile;
+  measure.relays = options_.relay != nullptr;
   for (const int32_t member : members) measure.nodes.push_back(nodes_.at(member));
   return measure;
 }
@@ -204,6 +205,7 @@ Result<PipelineOrder> Mesh::OrderFor(const std::vector<PlannedNode>& nodes, Plan
   order.kv_tokens = options_.kv_tokens;
   order.kv_type = options_.kv_type;
   order.weights = options_.weights;
+  order.relay = options_.relay;
   return order;
 }
 
@@ -218,7 +220,7 @@ Epoch Mesh::NextEpoch(const std::vector<PlannedNode>& nodes) const {
 
 Status Mesh::BringUp() {
   ASSIGN_OR_RETURN(AskedNodes asked, AskEveryone());
-  AvoidBroken();
+  TellPlannerOfLinks();
   Result<Plan> plan = ChoosePlan(asked);
   recalled_.clear();  // tried once
   if (!plan.ok()) return plan.error();

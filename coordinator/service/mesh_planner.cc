@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "partitioner/optimal.h"
+#include "partitioner/relay.h"
 #include "partitioner/strategy.h"
 #include "partitioner/subproblem.h"
 
@@ -16,6 +17,22 @@ namespace {
 
 constexpr double kAssumedBytesPerS = 1e9;  // of links that are not measured
 constexpr size_t kMostSpares = 16;         // of one node
+
+// Without measurements. A hub is no way to a node that can dial the other end itself.
+Cluster AssumedCluster(const std::vector<PlannedNode>& nodes) {
+  Cluster cluster =
+      UniformCluster(std::vector<DeviceProfile>(nodes.size()), {.bytes_per_s = kAssumedBytesPerS});
+  for (int32_t from = 0; from < cluster.device_count(); ++from) {
+    for (int32_t to = 0; to < cluster.device_count(); ++to) {
+      const auto dials_out = [&](int32_t device) {
+        return nodes[static_cast<size_t>(device)].description.dials_out;
+      };
+      if (dials_out(from) || !dials_out(to)) continue;
+      cluster.link(from, to).opener = LinkOpener::kReceiver;
+    }
+  }
+  return cluster;
+}
 
 }  // namespace
 
@@ -66,9 +83,9 @@ Result<PlanProblem> MeshPlanner::ExactProblem(const std::vector<PlannedNode>& no
     problem.cluster = measured_;
     ASSIGN_OR_RETURN(problem, ProblemOf(problem, *measured));
   } else {
-    problem.cluster = UniformCluster(std::vector<DeviceProfile>(nodes.size()),
-                                     {.bytes_per_s = kAssumedBytesPerS});
+    problem.cluster = AssumedCluster(nodes);
   }
+  ApplyLinks(nodes, problem.cluster);
   for (size_t i = 0; i < nodes.size(); ++i) {
     const NodeDescription& description = nodes[i].description;
     DeviceProfile& device = problem.cluster.devices[i];
@@ -85,23 +102,32 @@ bool MeshPlanner::HasBroken(const std::vector<PlannedNode>& nodes) const {
   const auto there = [&](int32_t member) {
     return std::binary_search(members.begin(), members.end(), member);
   };
-  return std::any_of(broken_.begin(), broken_.end(),
-                     [&](const auto& link) { return there(link.first) && there(link.second); });
+  return std::any_of(links_.begin(), links_.end(), [&](const auto& link) {
+    return !link.second && there(link.first.first) && there(link.first.second);
+  });
 }
 
-void MeshPlanner::CutBroken(const std::vector<PlannedNode>& nodes, Cluster& cluster) const {
-  for (int32_t i = 0; i < cluster.device_count(); ++i) {
-    for (int32_t j = i + 1; j < cluster.device_count(); ++j) {
+void MeshPlanner::ApplyLinks(const std::vector<PlannedNode>& nodes, Cluster& cluster) const {
+  for (int32_t from = 0; from < cluster.device_count(); ++from) {
+    for (int32_t to = 0; to < cluster.device_count(); ++to) {
       const auto member = [&](int32_t device) { return nodes[static_cast<size_t>(device)].member; };
-      if (!broken_.contains({member(i), member(j)})) continue;
-      cluster.link(i, j).usable = cluster.link(j, i).usable = false;
+      const auto known = links_.find({member(from), member(to)});
+      if (known == links_.end()) continue;
+      LinkProfile& link = cluster.link(from, to);
+      if (known->second == LinkOpener::kRelay) {
+        const int32_t relay = cluster.coordinator();
+        link = RelayedLink(cluster.link(from, relay), cluster.link(relay, to));
+      } else if (known->second) {
+        link.opener = *known->second;
+      } else {
+        link.usable = false;
+      }
     }
   }
 }
 
 Result<PlanProblem> MeshPlanner::Problem(const std::vector<PlannedNode>& nodes) const {
   ASSIGN_OR_RETURN(PlanProblem problem, ExactProblem(nodes));
-  CutBroken(nodes, problem.cluster);
   ChargeActivations(options_.wire, problem.model);
   return problem;
 }

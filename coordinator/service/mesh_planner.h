@@ -4,8 +4,8 @@
 // Thread rule: belongs to one thread.
 #pragma once
 
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,11 +45,13 @@ class MeshPlanner {
   // `members` are the numbers of the cluster's devices, ascending.
   void SetMeasured(Cluster cluster, std::vector<int32_t> members);
 
-  // Pairs of members, the lesser first, that cannot reach each other: no plan has them next to each
-  // other, and nodes without a part are no error then.
-  void SetBrokenLinks(std::set<std::pair<int32_t, int32_t>> links) { broken_ = std::move(links); }
+  // What is known of links (from a member, to a member) beyond what was measured: who opens them;
+  // nothing: nobody can. Then no plan has the two next to each other, and nodes without a part are
+  // no error.
+  using KnownLinks = std::map<std::pair<int32_t, int32_t>, std::optional<LinkOpener>>;
+  void SetLinks(KnownLinks links) { links_ = std::move(links); }
 
-  const std::set<std::pair<int32_t, int32_t>>& broken_links() const { return broken_; }
+  const KnownLinks& links() const { return links_; }
 
   // The nodes ascend by member; devices of the plans are indices of `nodes`. Without measurements
   // of all of them, they are planned for by what they say of themselves. `everyone`: whether these
@@ -78,12 +80,12 @@ class MeshPlanner {
   Result<PlanProblem> Problem(const std::vector<PlannedNode>& nodes) const;
   std::optional<std::vector<int32_t>> Measured(const std::vector<PlannedNode>& nodes) const;
   bool HasBroken(const std::vector<PlannedNode>& nodes) const;
-  void CutBroken(const std::vector<PlannedNode>& nodes, Cluster& cluster) const;
+  void ApplyLinks(const std::vector<PlannedNode>& nodes, Cluster& cluster) const;
 
   const PlannerOptions options_;
   Cluster measured_;
   std::vector<int32_t> measured_members_;
-  std::set<std::pair<int32_t, int32_t>> broken_;
+  KnownLinks links_;
 };
 
 }  // namespace shoal

@@ -97,7 +97,7 @@ bool Mesh::MeasureBeside(const std::vector<PlannedNode>& nodes) {
 }
 
 bool Mesh::IsWorthIt(const std::vector<PlannedNode>& nodes) {
-  AvoidBroken();
+  TellPlannerOfLinks();
   RunningPlan running;
   running.placements = lifecycle_.stages();
   for (Placement& stage : running.placements) {

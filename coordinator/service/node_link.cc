@@ -100,6 +100,7 @@ Result<NodeDescription> NodeLink::Describe(Patience patience) {
   if (!status.ok()) return Explain(status);
   NodeDescription description;
   description.name = node_.name;
+  description.dials_out = node_.peer_address && node_.peer_address->is_relay();
   description.isa = reply.isa();
   description.threads = reply.threads();
   description.memory_bytes = reply.memory_bytes();
@@ -146,7 +147,6 @@ Result<LinkMeasurement> NodeLink::ProbeLinkTo(const ProbeTarget& target) {
   request.set_id(target.trust.id);
   request.set_name(target.name);
   request.set_instance(target.instance);
-  request.set_round_trip_only(target.round_trip_only);
   v1::ProbeLinkReply reply;
   const grpc::Status status = stub_->ProbeLink(context.get(), request, &reply);
   {
@@ -221,16 +221,17 @@ Status NodeLink::Prepare(const ShardOrder& order,
   return OkStatus();
 }
 
-Status NodeLink::ConnectTo(const LinkTarget& next) {
+Status NodeLink::Connect(const LinkTarget& peer, bool previous) {
   const auto context = MakeContext(2 * kCallTimeoutMs);
   v1::ConnectRequest request;
-  request.set_epoch(next.epoch.value);
-  request.set_next_address(next.address.ToString());
-  request.set_next_id(next.trust.id);
-  request.set_next_name(next.name);
-  request.set_next_layer_begin(next.layers.begin);
-  request.set_next_layer_end(next.layers.end);
-  request.set_activation_codec(next.codec.ToString());
+  request.set_epoch(peer.epoch.value);
+  request.set_previous(previous);
+  request.set_peer_address(peer.address.ToString());
+  request.set_peer_id(peer.trust.id);
+  request.set_peer_name(peer.name);
+  request.set_peer_layer_begin(peer.layers.begin);
+  request.set_peer_layer_end(peer.layers.end);
+  request.set_activation_codec(peer.codec.ToString());
   v1::ConnectReply reply;
   const grpc::Status status = stub_->Connect(context.get(), request, &reply);
   {

@@ -50,6 +50,7 @@ struct NodeDescription {
   std::string host_id;
   uint64_t instance = 0;
   uint64_t highest_epoch = 0;  // that it has seen: it refuses this one and those below
+  bool dials_out = false;      // and is reached through a hub
 };
 
 // A stage that a node may have to take over.
@@ -126,7 +127,9 @@ class NodeLink {
   // Blocks until the shard is loaded, or fetched; `progress` is called several times a second.
   Status Prepare(const ShardOrder& order,
                  const std::function<void(const ShardProgress&)>& progress);
-  Status ConnectTo(const LinkTarget& next);
+  // Has the node open the link to the next stage, or to the one before.
+  Status ConnectTo(const LinkTarget& next) { return Connect(next, false); }
+  Status ConnectBackTo(const LinkTarget& previous) { return Connect(previous, true); }
 
   // Starts the watch. `on_end(end, error)` is called on a thread of the link's own: once when the
   // connection is closed, and before that at most once for each thing that the node may say.
@@ -139,6 +142,7 @@ class NodeLink {
   void Cancel();
 
  private:
+  Status Connect(const LinkTarget& peer, bool previous);
   bool IsRevoked() const;
   bool IsMute(int timeout_ms) const;
   void WatchThreadMain();

@@ -125,6 +125,7 @@ std::optional<PipelineLoss> RemotePipeline::PrepareAll(
 PipelineLoss RemotePipeline::LinkLoss(size_t stage, const Error& error) const {
   PipelineLoss loss = {error};
   loss.between = std::pair(device_of(stage - 1), device_of(stage));
+  loss.relayed = openers_[stage] == LinkOpener::kRelay;
   return loss;
 }
 
@@ -159,14 +160,56 @@ std::optional<PipelineLoss> RemotePipeline::Link() {
   if (!results.ok()) return PipelineLoss{results.error(), device_of(last)};
   Keep(std::move(*results), results_);
   for (size_t stage = last; stage > 0; --stage) {
-    // Where one cannot reach the other, it is not clear who is the cause.
-    const Status linked = node_of(stage - 1).ConnectTo(PeerTargetOf(stage));
-    if (!linked.ok()) return LinkLoss(stage, linked.error());
+    if (std::optional<PipelineLoss> lost = LinkStage(stage)) return lost;
   }
   Result<std::unique_ptr<LinkClient>> steps = LinkClient::Dial(TargetOf(0), v1::LINK_ROLE_STEPS);
   if (!steps.ok()) return PipelineLoss{steps.error(), device_of(0)};
   Keep(std::move(*steps), steps_);
   return std::nullopt;
+}
+
+// As planned, or else by whatever way there is: it may be a firewall that keeps the one end from
+// dialling the other. Where there is none, it is not clear which of the two is the cause.
+std::optional<PipelineLoss> RemotePipeline::LinkStage(size_t stage) {
+  std::optional<Error> first;
+  for (const LinkOpener opener : WaysInto(stage)) {
+    openers_[stage] = opener;
+    const Status linked = OpenLink(stage, opener);
+    if (linked.ok()) return std::nullopt;
+    spdlog::debug("{}", linked.error().message);
+    if (!first) first = linked.error();
+    const ErrorCode code = linked.error().code;
+    const bool unreached = code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded;
+    if (!unreached || IsOver()) break;
+  }
+  return LinkLoss(stage, *first);
+}
+
+std::vector<LinkOpener> RemotePipeline::WaysInto(size_t stage) {
+  const LinkOpener planned = order_.plan.stages[stage].opener;
+  if (planned == LinkOpener::kRelay) return {planned};
+  const bool from_sender = planned == LinkOpener::kSender;
+  std::vector<LinkOpener> ways = {planned,
+                                  from_sender ? LinkOpener::kReceiver : LinkOpener::kSender};
+  const std::optional<Address>& dialled = node_of(stage).node().peer_address;
+  const bool by_relay_anyway = dialled && dialled->is_relay();
+  if (order_.relay && !by_relay_anyway) ways.push_back(LinkOpener::kRelay);
+  return ways;
+}
+
+Status RemotePipeline::OpenLink(size_t stage, LinkOpener opener) {
+  LinkTarget target = PeerTargetOf(opener == LinkOpener::kReceiver ? stage - 1 : stage);
+  target.codec = order_.codecs[stage];
+  if (opener == LinkOpener::kReceiver) return node_of(stage).ConnectBackTo(target);
+  if (opener == LinkOpener::kRelay) {
+    ASSIGN_OR_RETURN(target.address, order_.relay(node_of(stage).node()));
+  }
+  return node_of(stage - 1).ConnectTo(target);
+}
+
+bool RemotePipeline::IsOver() {
+  const std::lock_guard lock(mutex_);
+  return cancelled_ || lost_;
 }
 
 // Cancel may come while links are made.

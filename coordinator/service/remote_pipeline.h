@@ -37,6 +37,8 @@ struct PipelineOrder {
   TensorType kv_type = TensorType::kF16;
   WeightsOffer weights;
   std::vector<ActivationCodec> codecs;  // of the links into each stage; the first carries none
+  // Where others reach a node by a relay of this coordinator's. None: it relays nothing.
+  std::function<Result<Address>(const MeshNode&)> relay;
 };
 
 struct PipelineLoss {
@@ -46,6 +48,7 @@ struct PipelineLoss {
   bool left = false;    // it had said so, and is gone now
   // The nodes whose link to each other is gone, where that is all that is known.
   std::optional<std::pair<int32_t, int32_t>> between = {};
+  bool relayed = false;  // that link, by this coordinator
 };
 
 class RemotePipeline final : public Pipeline {
@@ -54,7 +57,11 @@ class RemotePipeline final : public Pipeline {
   // Lost has something to say.
   RemotePipeline(std::vector<std::unique_ptr<NodeLink>> nodes, const PipelineOrder& order,
                  const Clock& clock, std::function<void()> on_broken)
-      : order_(order), clock_(clock), on_broken_(std::move(on_broken)), nodes_(std::move(nodes)) {}
+      : order_(order),
+        clock_(clock),
+        on_broken_(std::move(on_broken)),
+        nodes_(std::move(nodes)),
+        openers_(order_.plan.stages.size()) {}
   ~RemotePipeline() override;
 
   // The way to a pipeline that works, in this order, each called once. They block, and return what
@@ -78,6 +85,9 @@ class RemotePipeline final : public Pipeline {
   // Makes what is blocked by a node, and all that follows, fail. Any thread.
   void Cancel();
 
+  // Who opened the link into a stage, the first excepted, since Link.
+  LinkOpener opener(size_t stage) const { return openers_[stage]; }
+
   std::string label(int32_t node) const { return nodes_[static_cast<size_t>(node)]->label(); }
   // When the node was last there for certain: every stage has had a part in a result, so that
   // heartbeats are needed only while none come. REQUIRES that it has a stage, and Watch.
@@ -92,7 +102,11 @@ class RemotePipeline final : public Pipeline {
  private:
   NodeLink& node_of(size_t stage);
   LinkTarget TargetOf(size_t stage);      // for the coordinator
-  LinkTarget PeerTargetOf(size_t stage);  // for the stage before
+  LinkTarget PeerTargetOf(size_t stage);  // for other nodes
+  std::vector<LinkOpener> WaysInto(size_t stage);
+  Status OpenLink(size_t stage, LinkOpener opener);
+  std::optional<PipelineLoss> LinkStage(size_t stage);
+  bool IsOver();
   int32_t device_of(size_t stage) const { return order_.plan.stages[stage].device; }
   ShardOrder ShardOf(size_t stage) const;
   std::optional<PipelineLoss> PrepareAll(
@@ -112,6 +126,7 @@ class RemotePipeline final : public Pipeline {
   // Made under mutex_, and used without it from then on.
   std::unique_ptr<LinkClient> steps_;
   std::unique_ptr<LinkClient> results_;
+  std::vector<LinkOpener> openers_;  // [stages]
 
   std::mutex mutex_;  // guards the next four
   std::condition_variable changed_;

@@ -61,6 +61,7 @@ class TunnelHub::Impl {
   Status Listen();
   const Address& address() const { return address_; }
   Result<Address> SocketOf(const std::string& node);
+  void ReachAt(const std::string& node, const Address& address);
   int parked(const std::string& node);
 
  private:
@@ -74,6 +75,7 @@ class TunnelHub::Impl {
   asio::awaitable<void> Relay(SharedSocket socket, std::string node, std::string target);
   asio::awaitable<void> Join(SharedSocket local, std::string node);
   asio::awaitable<SharedParked> Take(std::string node);
+  asio::awaitable<SharedSocket> Dial(std::string node);
 
   const TunnelHubOptions options_;
   const TunnelAuthenticator& authenticator_;
@@ -84,6 +86,7 @@ class TunnelHub::Impl {
   int connections_ = 0;
   std::map<std::string, int> opened_;  // connections of each node that are parked or joined
   std::map<std::string, std::deque<SharedParked>> parked_;
+  std::map<std::string, Address> reached_at_;
   IoThread io_;
   LocalSockets locals_;
   std::optional<Acceptor> acceptor_;
@@ -106,6 +109,10 @@ Status TunnelHub::Impl::Listen() {
 
 Result<Address> TunnelHub::Impl::SocketOf(const std::string& node) {
   return io_.Run([&] { return locals_.Of(node); });
+}
+
+void TunnelHub::Impl::ReachAt(const std::string& node, const Address& address) {
+  io_.Run([&] { return reached_at_[node] = address; });
 }
 
 int TunnelHub::Impl::parked(const std::string& node) {
@@ -237,8 +244,14 @@ asio::awaitable<SharedParked> TunnelHub::Impl::Take(std::string node) {
 asio::awaitable<void> TunnelHub::Impl::Relay(SharedSocket socket, std::string node,
                                              std::string target) {
   std::shared_ptr<void> lease = LeaseFor(node);
-  SharedParked other;
-  if (lease != nullptr) other = co_await Take(target);
+  SharedParked parked;
+  if (lease != nullptr) parked = co_await Take(target);
+  SharedSocket other;
+  if (parked != nullptr) {
+    other = parked->socket;
+  } else if (lease != nullptr) {
+    other = co_await Dial(target);
+  }
   if (other == nullptr) {
     std::string refusal = RefusalBytes(
         lease == nullptr ? "tunnel: node " + node + " has too many connections"
@@ -248,8 +261,19 @@ asio::awaitable<void> TunnelHub::Impl::Relay(SharedSocket socket, std::string no
   }
   std::string accepted(1, kAccepted);
   if (!co_await WriteAll(socket, std::move(accepted))) co_return;
-  const std::array<std::shared_ptr<void>, 2> leases = {std::move(lease), other->lease};
-  Splice(socket, other->socket, std::make_shared<std::array<std::shared_ptr<void>, 2>>(leases));
+  std::array<std::shared_ptr<void>, 2> leases = {std::move(lease), nullptr};
+  if (parked != nullptr) leases[1] = parked->lease;
+  Splice(socket, other, std::make_shared<std::array<std::shared_ptr<void>, 2>>(leases));
+}
+
+// Nothing: the hub knows no address of the node, or does not reach it.
+asio::awaitable<SharedSocket> TunnelHub::Impl::Dial(std::string node) {
+  const auto known = reached_at_.find(node);
+  if (known == reached_at_.end()) co_return nullptr;
+  const Result<SharedSocket> dialled = co_await DialSocket(known->second);
+  if (dialled.ok()) co_return *dialled;
+  spdlog::warn("tunnel: {}", dialled.error().message);
+  co_return nullptr;
 }
 
 asio::awaitable<void> TunnelHub::Impl::Join(SharedSocket local, std::string node) {
@@ -269,6 +293,9 @@ Result<std::unique_ptr<TunnelHub>> TunnelHub::Start(const TunnelHubOptions& opti
 
 const Address& TunnelHub::address() const { return impl_->address(); }
 Result<Address> TunnelHub::SocketOf(const std::string& node) { return impl_->SocketOf(node); }
+void TunnelHub::ReachAt(const std::string& node, const Address& address) {
+  impl_->ReachAt(node, address);
+}
 int TunnelHub::parked(const std::string& node) const { return impl_->parked(node); }
 
 }  // namespace shoal

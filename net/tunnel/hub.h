@@ -1,6 +1,7 @@
 // Where nodes that cannot be dialled are reached: they park connections here, and each has a Unix
 // socket in the hub's folder that behaves like the node's own port. Connecting to it takes one
-// parked connection and joins the two. A node reaches another one's parked connections as a relay.
+// parked connection and joins the two. A node reaches another one's parked connections as a relay,
+// and also one that can be dialled, but not by that node.
 //
 // Nobody waits in a queue: where no connection is parked, whoever wants one is turned away at once
 // and tries again (gRPC does, after 100 ms).
@@ -46,6 +47,8 @@ class TunnelHub {
   // The socket that stands for a node, whether or not it has parked anything yet. Errors: a name
   // that is none, the socket cannot be made.
   Result<Address> SocketOf(const std::string& node);
+  // From now on, relays to a node that has parked nothing are connections to this address.
+  void ReachAt(const std::string& node, const Address& address);
   // Connections that wait for somebody who wants the node.
   int parked(const std::string& node) const;
 

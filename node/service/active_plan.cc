@@ -50,7 +50,9 @@ Status ActivePlan::Matches(const v1::LinkHello& hello) const {
     return FailedPrecondition(
         fmt::format("handshake: the caller's model is not {}", ToHex(model_identity_)));
   }
-  RETURN_IF_ERROR(MustEqual("wire codec", hello.activation_codec(), codec_.ToString()));
+  if (hello.role() != v1::LINK_ROLE_NEXT) {
+    RETURN_IF_ERROR(MustEqual("wire codec", hello.activation_codec(), codec_.ToString()));
+  }
   RETURN_IF_ERROR(MustEqual("first layer", hello.layer_begin(), range_.begin));
   return MustEqual("end of layers", hello.layer_end(), range_.end);
 }
@@ -64,6 +66,32 @@ Status ActivePlan::LinkNext(const LinkTarget& target) {
   next_ = std::move(link);
   if (!target.trust.id.empty()) peers_.insert(target.trust.id);
   return OkStatus();
+}
+
+// What ends the link is told by the end of the plan that follows; only nonsense is this one's find.
+Status ActivePlan::LinkPrevious(const LinkTarget& target) {
+  if (width_ == 0) return FailedPrecondition("the first stage has none before it");
+  ASSIGN_OR_RETURN(std::unique_ptr<LinkClient> link, LinkClient::Dial(target, v1::LINK_ROLE_NEXT));
+  const StepSource source = [&link = *link]() -> Result<const v1::StepMessage*> {
+    Result<const v1::StepMessage*> step = link.ReceiveStep();
+    if (step.ok() || step.error().code == ErrorCode::kInvalidArgument) return step;
+    return nullptr;
+  };
+  const std::lock_guard lock(mutex_);
+  if (ended_) return FailedPrecondition("the plan has ended");
+  if (std::exchange(has_steps_link_, true)) {
+    return FailedPrecondition("the stage has a link for steps already");
+  }
+  previous_ = std::move(link);
+  if (!target.trust.id.empty()) peers_.insert(target.trust.id);
+  steps_thread_ = std::thread([this, source] { EndAfter(RunSteps(source)); });
+  return OkStatus();
+}
+
+ActivePlan::~ActivePlan() {
+  if (previous_ == nullptr) return;
+  previous_->Cancel();
+  steps_thread_.join();
 }
 
 void ActivePlan::NotePeer(const std::string& id) {
@@ -99,19 +127,31 @@ void ActivePlan::Leave(LinkEnd& link) {
 Status ActivePlan::ServeSteps(LinkEnd& link, const std::optional<std::string>& lane_path) {
   {
     const std::lock_guard lock(mutex_);
-    if (has_steps_link_) return FailedPrecondition("the stage has a link for steps already");
-    has_steps_link_ = true;
+    if (std::exchange(has_steps_link_, true)) {
+      return FailedPrecondition("the stage has a link for steps already");
+    }
   }
   if (!Enter(link)) return FailedPrecondition("the plan has ended");
   Status status = link.SayReady(lane_path);
-  if (status.ok()) status = RunSteps(link);
+  v1::LinkMessage message;
+  const auto source = [&]() -> Result<const v1::StepMessage*> {
+    ASSIGN_OR_RETURN(const bool came, link.Receive(message));
+    if (!came) return nullptr;
+    if (message.has_step()) return &message.step();
+    return InvalidArgument("the link sent something else than a step");
+  };
+  if (status.ok()) status = RunSteps(source);
   Leave(link);
+  EndAfter(status);
+  return status;
+}
+
+void ActivePlan::EndAfter(const Status& steps) {
   const bool from_node = width_ != 0;
-  if (status.ok() && from_node && !EndsSoon()) {
+  if (steps.ok() && from_node && !EndsSoon()) {
     End(Unavailable("the link from the stage before is gone"), v1::NodeFailure::STAGE_BEFORE);
   }
-  if (!status.ok()) End(status.error());
-  return status;
+  if (!steps.ok()) End(steps.error());
 }
 
 // Links are cut when a plan is taken down, which each node hears of in its own time.
@@ -120,13 +160,11 @@ bool ActivePlan::EndsSoon() {
   return changed_.wait_for(lock, std::chrono::milliseconds(kEchoMs), [this] { return ended_; });
 }
 
-Status ActivePlan::RunSteps(LinkEnd& link) {
-  v1::LinkMessage message;
+Status ActivePlan::RunSteps(const StepSource& next_step) {
   while (true) {
-    ASSIGN_OR_RETURN(const bool came, link.Receive(message));
-    if (!came) return OkStatus();
-    if (!message.has_step()) return InvalidArgument("the link sent something else than a step");
-    RETURN_IF_ERROR(RunStep(message.step()));
+    ASSIGN_OR_RETURN(const v1::StepMessage* step, next_step());
+    if (step == nullptr) return OkStatus();
+    RETURN_IF_ERROR(RunStep(*step));
   }
 }
 
@@ -139,15 +177,22 @@ Status ActivePlan::RunStep(const v1::StepMessage& message) {
   StepResult result;
   RETURN_IF_ERROR(Compute(step, result));
   if (last_) return SendResult(std::move(result));
+  Status sent = SendOn(step);
+  if (!sent.ok()) End(sent.error(), v1::NodeFailure::NEXT_STAGE);
+  return sent;
+}
+
+Status ActivePlan::SendOn(const Step& step) {
   LinkClient* next = nullptr;
   {
     const std::lock_guard lock(mutex_);
     next = next_.get();
   }
-  if (next == nullptr) return FailedPrecondition("a step came before the link to the next stage");
-  Status sent = next->Send(step);
-  if (!sent.ok()) End(sent.error(), v1::NodeFailure::NEXT_STAGE);
-  return sent;
+  if (next != nullptr) return next->Send(step);
+  const std::lock_guard lock(taker_mutex_);
+  if (taker_ == nullptr) return FailedPrecondition("a step came without a link to the next stage");
+  StepToMessage(step, *taken_.mutable_step(), taker_codec_);
+  return taker_->Send(taken_) ? OkStatus() : Unavailable("the link to the next stage is gone");
 }
 
 Status ActivePlan::Compute(Step& step, StepResult& result) {
@@ -165,11 +210,10 @@ Status ActivePlan::Compute(Step& step, StepResult& result) {
 
 Status ActivePlan::SendResult(StepResult result) {
   std::vector<LogitsRow> rows = std::exchange(result.logits, {});
-  const std::lock_guard lock(results_mutex_);
-  if (results_ == nullptr) {
+  const std::lock_guard lock(taker_mutex_);
+  if (taker_ == nullptr) {
     return FailedPrecondition("a step came before the coordinator's link for results");
   }
-  v1::LinkMessage message;
   size_t sent = 0;
   do {
     StepResult part;
@@ -184,30 +228,47 @@ Status ActivePlan::SendResult(StepResult result) {
       part.tokens = std::move(result.tokens);
       part.timings = std::move(result.timings);
     }
-    ResultToMessage(part, *message.mutable_result());
-    if (!results_->Send(message)) return Unavailable("the coordinator's link for results is gone");
+    ResultToMessage(part, *taken_.mutable_result());
+    if (!taker_->Send(taken_)) return Unavailable("the coordinator's link for results is gone");
   } while (sent < rows.size());
   return OkStatus();
 }
 
 Status ActivePlan::ServeResults(LinkEnd& link, const std::optional<std::string>& lane_path) {
   if (!last_) return FailedPrecondition("only the last stage has results");
+  return ServeTaker(link, {}, lane_path);
+}
+
+Status ActivePlan::ServeNext(LinkEnd& link, ActivationCodec codec,
+                             const std::optional<std::string>& lane_path) {
+  if (last_) return FailedPrecondition("the last stage has no next one");
+  RETURN_IF_ERROR(ServeTaker(link, codec, lane_path));
+  if (!EndsSoon()) {
+    End(Unavailable("the link to the next stage is gone"), v1::NodeFailure::NEXT_STAGE);
+  }
+  return OkStatus();
+}
+
+Status ActivePlan::ServeTaker(LinkEnd& link, ActivationCodec codec,
+                              const std::optional<std::string>& lane_path) {
   if (!Enter(link)) return FailedPrecondition("the plan has ended");
-  const Status served = TakeResultsLink(link, lane_path);
+  const Status served = LetTake(link, codec, lane_path);
   if (served.ok()) {
     link.WaitForEnd();
-    const std::lock_guard lock(results_mutex_);
-    results_ = nullptr;
+    const std::lock_guard lock(taker_mutex_);
+    taker_ = nullptr;
   }
   Leave(link);
   return served;
 }
 
-Status ActivePlan::TakeResultsLink(LinkEnd& link, const std::optional<std::string>& lane_path) {
-  const std::lock_guard lock(results_mutex_);
-  if (results_ != nullptr) return FailedPrecondition("the stage has a link for results already");
+Status ActivePlan::LetTake(LinkEnd& link, ActivationCodec codec,
+                           const std::optional<std::string>& lane_path) {
+  const std::lock_guard lock(taker_mutex_);
+  if (taker_ != nullptr) return FailedPrecondition("the stage has such a link already");
   RETURN_IF_ERROR(link.SayReady(lane_path));
-  results_ = &link;
+  taker_ = &link;
+  taker_codec_ = codec;
   return OkStatus();
 }
 
@@ -260,6 +321,7 @@ void ActivePlan::End(const std::optional<Error>& reason, v1::NodeFailure::Link l
   }
   const std::lock_guard lock(mutex_);
   if (next_ != nullptr) next_->Cancel();
+  if (previous_ != nullptr) previous_->Cancel();
   for (LinkEnd* one : links_) one->Cancel();
 }
 

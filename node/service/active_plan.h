@@ -1,7 +1,8 @@
-// A node's part of one plan while it lives: the stage, the link to the next one or to the
-// coordinator's ear, and the way to say that it is over. Ends once, for one reason.
+// A node's part of one plan while it lives: the stage, the links that steps come and go by, and the
+// way to say that it is over. Ends once, for one reason.
 //
-// Thread rule: every function is safe from any; one thread at a time serves the STEPS link.
+// Thread rule: every function is safe from any; one thread computes, which is that of the link that
+// steps come by: the caller of ServeSteps, or one of the plan's own after LinkPrevious.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -13,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/result.h"
@@ -33,6 +35,7 @@ class ActivePlan {
  public:
   // Steps come in `codec`. `stage` outlives its use by the plan (see WaitIdle).
   ActivePlan(Epoch epoch, const Sha256Digest& model_identity, ActivationCodec codec, Stage& stage);
+  ~ActivePlan();
 
   Epoch epoch() const { return epoch_; }
   const Sha256Digest& model_identity() const { return model_identity_; }
@@ -40,13 +43,18 @@ class ActivePlan {
   // Whether a dialling peer means this plan; the error says which values differ.
   Status Matches(const v1::LinkHello& hello) const;
 
-  // Links to the next stage. Error: linked already, ended, or the dial's own.
+  // Links to the next stage, or to the one before. Error: linked already, ended, there is no such
+  // stage, or the dial's own.
   Status LinkNext(const LinkTarget& target);
+  Status LinkPrevious(const LinkTarget& target);
 
   // Serves a link until it breaks or the plan ends; returns why. With a path, the link's messages
   // take a lane there.
   Status ServeSteps(LinkEnd& link, const std::optional<std::string>& lane_path);
   Status ServeResults(LinkEnd& link, const std::optional<std::string>& lane_path);
+  // The next stage's, which wants steps in `codec`.
+  Status ServeNext(LinkEnd& link, ActivationCodec codec,
+                   const std::optional<std::string>& lane_path);
   // The heartbeat that named the plan has been read already.
   Status ServeWatch(grpc::ServerContext& context, WatchServerStream& stream,
                     uint64_t first_heartbeat);
@@ -71,12 +79,18 @@ class ActivePlan {
   bool WaitIdle();
 
  private:
-  Status RunSteps(LinkEnd& link);
+  // The next step; null: the link has ended.
+  using StepSource = std::function<Result<const v1::StepMessage*>()>;
+  Status RunSteps(const StepSource& next_step);
+  void EndAfter(const Status& steps);  // that link, however it ended
   bool EndsSoon();
   Status RunStep(const v1::StepMessage& message);
+  Status SendOn(const Step& step);
   Status Compute(Step& step, StepResult& result);
   Status SendResult(StepResult result);
-  Status TakeResultsLink(LinkEnd& link, const std::optional<std::string>& lane_path);
+  Status ServeTaker(LinkEnd& link, ActivationCodec codec,
+                    const std::optional<std::string>& lane_path);
+  Status LetTake(LinkEnd& link, ActivationCodec codec, const std::optional<std::string>& lane_path);
   // Registers a link for cancellation by End; false if the plan has ended.
   bool Enter(LinkEnd& link);
   void Leave(LinkEnd& link);
@@ -89,17 +103,21 @@ class ActivePlan {
   const int32_t width_;  // of the activations that come in; 0: token ids come
   Stage& stage_;         // touched only while computing_
 
-  std::mutex mutex_;  // guards the next seven
+  std::mutex mutex_;  // guards the next nine
   std::condition_variable changed_;
   bool ended_ = false;
   bool computing_ = false;
   bool has_steps_link_ = false;
   std::vector<LinkEnd*> links_;
   std::set<std::string> peers_;
-  std::unique_ptr<LinkClient> next_;
+  std::unique_ptr<LinkClient> next_;      // where this node dialled
+  std::unique_ptr<LinkClient> previous_;  // likewise; steps_thread_ receives
+  std::thread steps_thread_;
 
-  std::mutex results_mutex_;  // guards results_ and its writes; never taken with mutex_ held
-  LinkEnd* results_ = nullptr;
+  std::mutex taker_mutex_;    // guards the next three; never taken with mutex_ held
+  LinkEnd* taker_ = nullptr;  // who dialled to take what comes of steps: results, or steps
+  ActivationCodec taker_codec_;
+  v1::LinkMessage taken_;  // reused, so that sending allocates little
 
   std::mutex watch_mutex_;  // guards the two below and writes; never taken with mutex_ held
   std::condition_variable unwatched_;

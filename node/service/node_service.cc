@@ -232,7 +232,7 @@ grpc::Status NodeService::ProbeLink(grpc::ServerContext* context,
   const Result<Address> address = Reach(request->address(), context->peer());
   if (!address.ok()) return ToGrpcStatus(address.error());
   const ProbeTarget target = {request->name(), *address, TrustOf(request->id()),
-                              request->instance(), request->round_trip_only()};
+                              request->instance()};
   const Result<LinkMeasurement> link = shoal::ProbeLink(target, SteadyClock());
   if (!link.ok()) return ToGrpcStatus(link.error());
   reply->set_round_trip_s(link->round_trip_s);
@@ -423,19 +423,19 @@ grpc::Status NodeService::Connect(grpc::ServerContext* context, const v1::Connec
                                   v1::ConnectReply* /*reply*/) {
   const Result<std::shared_ptr<ActivePlan>> plan = Find(Epoch{request->epoch()});
   if (!plan.ok()) return ToGrpcStatus(plan.error());
-  const Result<Address> address = Reach(request->next_address(), context->peer());
+  const Result<Address> address = Reach(request->peer_address(), context->peer());
   if (!address.ok()) return ToGrpcStatus(address.error());
   LinkTarget target;
-  target.name = request->next_name();
+  target.name = request->peer_name();
   target.address = *address;
-  target.trust = TrustOf(request->next_id());
+  target.trust = TrustOf(request->peer_id());
   target.epoch = (*plan)->epoch();
   target.model_identity = (*plan)->model_identity();
-  target.layers = {request->next_layer_begin(), request->next_layer_end()};
+  target.layers = {request->peer_layer_begin(), request->peer_layer_end()};
   const Result<ActivationCodec> codec = ParseActivationCodec(request->activation_codec());
   if (!codec.ok()) return ToGrpcStatus(codec.error());
   target.codec = *codec;
-  return AsGrpc((*plan)->LinkNext(target));
+  return AsGrpc(request->previous() ? (*plan)->LinkPrevious(target) : (*plan)->LinkNext(target));
 }
 
 grpc::Status NodeService::Watch(grpc::ServerContext* context, WatchServerStream* stream) {
@@ -454,13 +454,16 @@ grpc::Status NodeService::Link(grpc::ServerContext* context, LinkServerStream* s
   if (!plan.ok()) return ToGrpcStatus(plan.error());
   if (const Status same = (*plan)->Matches(first.hello()); !same.ok()) return AsGrpc(same);
   if (const auto peer = PeerOf(*context->auth_context())) (*plan)->NotePeer(peer->id);
+  const Result<ActivationCodec> codec = ParseActivationCodec(first.hello().activation_codec());
+  if (!codec.ok()) return ToGrpcStatus(codec.error());
   LinkEnd link(*context, *stream);
   const std::optional<std::string> lane =
       first.hello().wants_lane() ? MakeLanePath() : std::nullopt;
   switch (first.hello().role()) {
     case v1::LINK_ROLE_STEPS: return AsGrpc((*plan)->ServeSteps(link, lane));
     case v1::LINK_ROLE_RESULTS: return AsGrpc((*plan)->ServeResults(link, lane));
-    default: return {grpc::INVALID_ARGUMENT, "the link's role is neither steps nor results"};
+    case v1::LINK_ROLE_NEXT: return AsGrpc((*plan)->ServeNext(link, *codec, lane));
+    default: return {grpc::INVALID_ARGUMENT, "the link's role is none"};
   }
 }
 

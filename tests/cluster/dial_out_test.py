@@ -80,6 +80,19 @@ class DialOut(ShoalTestCase):
             dialling.wait()
             self.output_of("nodes", "revoke", "b")
 
+    def test_a_node_that_dials_in_opens_the_link_from_one_that_listens(self):
+        model = tiny_model("qwen2")
+        expected = self.output_of("logits", model, "--tokens", "1,2,3")
+        self.start_node("--model", model, "-t", 1, "--name", "listening")
+        hub = f"127.0.0.1:{free_port()}"
+        dialling = self.start_dialling(hub, "dialling", "--model", model)
+        nodes = ["--node", "listening", "--node", "dialling", "--hub-listen", hub]
+        command = ["logits", model, "--tokens", "1,2,3", *nodes, "--split", "2,2"]
+        ran = self.run_shoal(*command, "--log-level", "debug")
+        self.assertEqual(ran.stdout, expected)
+        self.assertIn("dialling opened the link from listening", ran.stderr)
+        self.assertNotIn("relay", dialling.errors())
+
     def test_the_coordinator_measures_and_comes_back(self):
         model = tiny_model("qwen2")
         hub = f"127.0.0.1:{free_port()}"

@@ -166,8 +166,9 @@ class ShoalTestCase(unittest.TestCase):
             self.assertIn(part, done.stderr, arguments)
         return done.stderr
 
-    def start_shoal(self, *arguments, **environment):
-        return ShoalProcess(self, arguments, self.environment(**environment))
+    def start_shoal(self, *arguments, inside=(), **environment):
+        """`inside`: words that come before the command, to run it in another network, say."""
+        return ShoalProcess(self, arguments, self.environment(**environment), inside)
 
     def start_server(self, model, *arguments, **environment):
         mesh = ("--mesh-listen", self.mesh_listen()) if self._node_states else ()
@@ -216,11 +217,11 @@ class ShoalTestCase(unittest.TestCase):
 class ShoalProcess:
     """A `shoal` command in the background. Whatever is left of it ends with the test."""
 
-    def __init__(self, test, arguments, environment):
+    def __init__(self, test, arguments, environment, inside=()):
         # A file, so that nobody needs to read it for the process to go on.
         self._stderr = tempfile.TemporaryFile(dir=test.folder)
         self._popen = subprocess.Popen(
-            [shoal_binary(), *map(str, arguments)],
+            [*inside, shoal_binary(), *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -51,13 +51,13 @@ write("node_rpc", "describe", node("Describe", b"", header=b"grpc-timeout1S"), n
 write("node_rpc", "profile", node("Profile", message(
     "control", "ProfileRequest", "types: [2, 8]"), good_faith=False))
 write("node_rpc", "probe_link", node("ProbeLink", message(
-    "control", "ProbeLinkRequest", "address: 'unix:/nowhere' name: 'n' instance: 5 round_trip_only: true")))
+    "control", "ProbeLinkRequest", "address: 'unix:/nowhere' name: 'n' instance: 5")))
 write("node_rpc", "plan", node("Prepare", PREPARE), node("Watch", WATCH, WATCH), node("Link", HELLO, STEP, STEP))
 write("node_rpc", "results", node("Prepare", PREPARE), node("Link", RESULTS), node("Watch", WATCH, good_faith=False))
 write("node_rpc", "connect", node("Prepare", message(
     "control", "PrepareRequest", "layer_end: 1 kv_tokens: 64 kv_type: 8 activation_codec: 'int8+zstd'")),
     node("Connect", message("control", "ConnectRequest",
-                            "next_address: 'unix:/nowhere' next_name: 'n' next_layer_begin: 1 next_layer_end: 2")))
+                            "peer_address: 'unix:/nowhere' peer_name: 'n' peer_layer_begin: 1 peer_layer_end: 2")))
 write("node_rpc", "spares", node("Prepare", message(
     "control", "PrepareRequest",
     "layer_begin: 1 layer_end: 2 stage_index: 1 kv_tokens: 8 kv_type: 0 spares { layer_end: 1 }")))

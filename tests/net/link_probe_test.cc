@@ -82,16 +82,6 @@ TEST_F(LinkProbeTest, MeasuresBothDirections) {
   EXPECT_GT(link->receive_bytes_per_s, 0);
 }
 
-TEST_F(LinkProbeTest, RoundTripsAloneIfAsked) {
-  ProbeTarget target = Target(port_);
-  target.round_trip_only = true;
-  const Result<LinkMeasurement> link = ProbeLink(target, clock_);
-  ASSERT_TRUE(link.ok()) << link.error().message;
-  EXPECT_GT(link->round_trip_s, 0);
-  EXPECT_EQ(link->send_bytes_per_s, 0);
-  EXPECT_EQ(link->receive_bytes_per_s, 0);
-}
-
 TEST_F(LinkProbeTest, AddedDelayShowsInTheRoundTrip) {
   constexpr std::chrono::milliseconds kDelay(15);
   const auto proxy = DelayProxy::Start(kDelay, 0, "127.0.0.1", port_);

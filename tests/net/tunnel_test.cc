@@ -137,6 +137,15 @@ TEST_F(TunnelTest, CarriesBytesBothWaysAndPassesOnTheEnd) {
   WaitParked("desk", 2);  // others took their places
 }
 
+TEST_F(TunnelTest, RelaysToANodeThatItIsToldWhereToDial) {
+  const auto phone = StartNode("phone");
+  hub_->ReachAt("rack", {folder_.path() + "/own", "", 0});
+  RawStream stream(*phone->RelayTo("rack"));
+  ExpectEcho(stream, kMiB);
+  hub_->ReachAt("gone", {folder_.path() + "/nobody", "", 0});
+  EXPECT_EQ(RawStream(*phone->RelayTo("gone")).ReceiveAll(), "");
+}
+
 TEST_F(TunnelTest, RelaysFromOneNodeToAnother) {
   const auto desk = StartNode("desk");
   const auto phone = StartNode("phone");

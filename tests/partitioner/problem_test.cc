@@ -188,7 +188,8 @@ TEST(EvaluatePlan, RefusesTwoPartsOfOneDeviceInARow) {
 TEST(RelayedLink, LatenciesAddUpAndTheSlowerSetsTheBandwidth) {
   const LinkProfile up = {true, 0.010, 0.020, 2e6};
   const LinkProfile down = {true, 0.003, 0.004, 9e6};
-  EXPECT_EQ(RelayedLink(up, down), (LinkProfile{true, 0.010 + 0.003, 0.024, 2e6}));
+  EXPECT_EQ(RelayedLink(up, down),
+            (LinkProfile{true, 0.010 + 0.003, 0.024, 2e6, LinkOpener::kRelay}));
   EXPECT_EQ(RelayedLink(down, up).bytes_per_s, 2e6);
   EXPECT_EQ(RelayedLink(up, {true, 0.003, 0, 9e6}).latency_p95_s, 0) << "unknown";
   EXPECT_FALSE(RelayedLink(up, {.usable = false}).usable);
@@ -203,7 +204,7 @@ TEST(RelayedLink, OnlyDevicesThatCannotDialAreRelayed) {
   cluster.link(2, 1).usable = false;
   cluster.link(2, 3).usable = false;
   RelayThroughCoordinator(cluster);
-  EXPECT_EQ(cluster.link(0, 1), (LinkProfile{true, 0.012, 0, 5e6}));
+  EXPECT_EQ(cluster.link(0, 1), (LinkProfile{true, 0.012, 0, 5e6, LinkOpener::kRelay}));
   EXPECT_EQ(cluster.link(1, 0), (LinkProfile{true, 0.001, 0, 1e8}));
   EXPECT_FALSE(cluster.link(2, 1).usable) << "nor the coordinator";
 }
