@@ -74,7 +74,7 @@ struct MeshStay {
   }
 };
 
-// A code that was used before is no error on a device that it let in: services start with the same
+// A code that ran out since is no error on a device that it let in: services start with the same
 // command line every time.
 Status Join(NodeCommandOptions& options, MeshStay& membership) {
   std::string text = options.join;
@@ -108,7 +108,11 @@ Status EnterMesh(NodeCommandOptions& options, MeshStay& membership) {
   }
   if (!lock.ok()) return lock.error();
   membership.lock.emplace(std::move(*lock));
-  if (!options.join.empty()) RETURN_IF_ERROR(Join(options, membership));
+  if (!options.join.empty()) {
+    // It may take half a minute, and can be repeated.
+    const SignalListener interrupted([](int number) { std::_Exit(128 + number); });
+    RETURN_IF_ERROR(Join(options, membership));
+  }
   Result<OwnIdentity> own = LoadIdentity(membership.folder, membership.machine, UnixNowS());
   if (!own.ok() && own.error().code == ErrorCode::kNotFound) {
     return FailedPrecondition(fmt::format(

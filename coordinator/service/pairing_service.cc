@@ -64,6 +64,30 @@ grpc::Status PairingService::Join(grpc::ServerContext* context, const v1::JoinRe
   return grpc::Status::OK;
 }
 
+// The new member of `roster`; if the device asks again, the one that it is. Errors: as
+// PairingDesk::Redeem; the mesh is full; the device was revoked since.
+Result<Member> PairingService::MemberFor(Roster& roster, const v1::JoinRequest& request,
+                                         const Sha256Digest& proof, int64_t now_s) const {
+  const auto proves = [&](const PairingSecret& secret) {
+    return SameProof(proof, PairingProof(secret, request.public_key(), authority_.fingerprint()));
+  };
+  Member member;
+  member.id = MakeMemberId();
+  member.name = roster.FreeName(request.name());
+  member.joined_unix_s = now_s;
+  ASSIGN_OR_RETURN(const std::string id,
+                   roster.desk.Redeem(proves, request.public_key(), member.id, now_s));
+  if (id == member.id) {
+    RETURN_IF_ERROR(roster.Add(member));
+    return member;
+  }
+  const Member* before = roster.Find(id);
+  if (before == nullptr || before->id != id) {  // another one may be called so
+    return FailedPrecondition("the device that used this pairing code was revoked");
+  }
+  return *before;
+}
+
 Result<v1::JoinReply> PairingService::Admit(const v1::JoinRequest& request,
                                             const std::string& source) {
   Sha256Digest proof{};
@@ -79,20 +103,12 @@ Result<v1::JoinReply> PairingService::Admit(const v1::JoinRequest& request,
   v1::JoinReply reply;
   bool guessed = false;
   const Status admitted = authority_.roster().Change([&](Roster& roster) -> Status {
-    const Status redeemed = roster.desk.Redeem(
-        [&](const PairingSecret& secret) {
-          return SameProof(proof,
-                           PairingProof(secret, request.public_key(), authority_.fingerprint()));
-        },
-        now_s);
-    guessed = !redeemed.ok() && redeemed.error().code == ErrorCode::kNotFound;
-    RETURN_IF_ERROR(redeemed);
-    member.id = MakeMemberId();
-    member.name = roster.FreeName(request.name());
-    member.joined_unix_s = now_s;
+    Result<Member> taken = MemberFor(roster, request, proof, now_s);
+    guessed = !taken.ok() && taken.error().code == ErrorCode::kNotFound;
+    ASSIGN_OR_RETURN(member, std::move(taken));
     ASSIGN_OR_RETURN(*reply.mutable_certificate(),
                      authority_.IssueTo(member.id, request.public_key(), now_s));
-    return roster.Add(member);
+    return OkStatus();
   });
   if (guessed) limiter_.Failed(source, now_s);
   if (!admitted.ok()) return admitted.error();

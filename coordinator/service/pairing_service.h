@@ -44,6 +44,8 @@ class PairingService final : public v1::Pairing::Service {
  private:
   struct Attendee;
   Result<v1::JoinReply> Admit(const v1::JoinRequest& request, const std::string& source);
+  Result<Member> MemberFor(Roster& roster, const v1::JoinRequest& request,
+                           const Sha256Digest& proof, int64_t now_s) const;
   Status Enter(const std::shared_ptr<Attendee>& attendee);
   void Leave(const Attendee& attendee);
   bool AnswersPing(Attendee& attendee, std::unique_lock<std::mutex>& lock);

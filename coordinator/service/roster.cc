@@ -46,6 +46,8 @@ Result<IssuedCode> CodeFromJson(const Json& entry) {
   std::copy(secret->begin(), secret->end(), code.secret.begin());
   code.issued_unix_s = WholeNumber(entry.at("issued_unix_s"));
   code.used = entry.at("used").get<bool>();
+  code.member_id = entry.value("member", "");  // older builds did not keep the two
+  code.key_hash = entry.value("key_sha256", "");
   return code;
 }
 
@@ -163,7 +165,9 @@ std::string RosterToJson(const Roster& roster) {
   for (const IssuedCode& code : roster.desk.codes()) {
     json["codes"].push_back({{"secret", ToBase32(code.secret)},
                              {"issued_unix_s", code.issued_unix_s},
-                             {"used", code.used}});
+                             {"used", code.used},
+                             {"member", code.member_id},
+                             {"key_sha256", code.key_hash}});
   }
   return json.dump(2) + "\n";
 }

@@ -18,17 +18,22 @@ void PairingDesk::Forget(int64_t now_unix_s) {
 void PairingDesk::Issue(const PairingSecret& secret, int64_t now_unix_s) {
   Forget(now_unix_s);
   if (codes_.size() >= kMaxCodes) codes_.erase(codes_.begin());
-  codes_.push_back({secret, now_unix_s, false});
+  codes_.push_back({secret, now_unix_s, false, {}, {}});
 }
 
-Status PairingDesk::Redeem(const std::function<bool(const PairingSecret&)>& proves,
-                           int64_t now_unix_s) {
+Result<std::string> PairingDesk::Redeem(const std::function<bool(const PairingSecret&)>& proves,
+                                        const std::string& public_key, const std::string& new_id,
+                                        int64_t now_unix_s) {
   Forget(now_unix_s);
   const auto code = std::find_if(codes_.begin(), codes_.end(),
                                  [&](const IssuedCode& issued) { return proves(issued.secret); });
   if (code == codes_.end()) return NotFound("the pairing code is not one of this mesh's");
-  if (code->used) return FailedPrecondition("the pairing code was used before: it works once");
   const int64_t age_s = now_unix_s - code->issued_unix_s;
+  const std::string key_hash = ToHex(Sha256Of(public_key));
+  if (code->used) {
+    if (code->key_hash == key_hash && age_s >= 0 && age_s <= kCodeLifeS) return code->member_id;
+    return FailedPrecondition("the pairing code was used before: it works once");
+  }
   if (age_s < 0) {
     return FailedPrecondition(
         "the pairing code is of before this coordinator's clock was set back");
@@ -38,7 +43,9 @@ Status PairingDesk::Redeem(const std::function<bool(const PairingSecret&)>& prov
         "the pairing code has expired: it is {} s old and works for {} s", age_s, kCodeLifeS));
   }
   code->used = true;
-  return OkStatus();
+  code->member_id = new_id;
+  code->key_hash = key_hash;
+  return new_id;
 }
 
 Status TryLimiter::MayTry(const std::string& source, int64_t now_s) {

@@ -25,6 +25,10 @@ struct IssuedCode {
   PairingSecret secret{};
   int64_t issued_unix_s = 0;
   bool used = false;
+  // The member that it made, and the SHA-256 of that device's public key in hexadecimal; empty
+  // while the code is unused.
+  std::string member_id;
+  std::string key_hash;
 };
 
 class PairingDesk {
@@ -33,9 +37,14 @@ class PairingDesk {
   explicit PairingDesk(std::vector<IssuedCode> codes) : codes_(std::move(codes)) {}
 
   void Issue(const PairingSecret& secret, int64_t now_unix_s);
-  // Uses up the code whose secret `proves` accepts. Errors: kNotFound (none: it may be a guess),
-  // kFailedPrecondition (used before, expired).
-  Status Redeem(const std::function<bool(const PairingSecret&)>& proves, int64_t now_unix_s);
+  // Uses up the code whose secret `proves` accepts, so that the device with `public_key` becomes
+  // the member `new_id`. Gives that id; or, to the device that used the code up and asks again
+  // within its life (the answer may have been lost), the id of then. Who repeats a request of
+  // somebody else gains nothing by that: what is issued is for a key that they do not have. Errors:
+  // kNotFound (none: it may be a guess), kFailedPrecondition (used by another key, expired).
+  Result<std::string> Redeem(const std::function<bool(const PairingSecret&)>& proves,
+                             const std::string& public_key, const std::string& new_id,
+                             int64_t now_unix_s);
 
   const std::vector<IssuedCode>& codes() const { return codes_; }
 

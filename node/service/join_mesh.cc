@@ -6,8 +6,10 @@
 #include <chrono>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/atomic_file.h"
+#include "base/log.h"
 #include "base/wall_clock.h"
 #include "net/channel.h"
 #include "net/identity/pairing_desk.h"
@@ -22,6 +24,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxContactBytes = 16 << 10;
+constexpr int kJoinTries = 4;
+constexpr int kJoinBackoffMs = 500;  // twice as long after each further try
 
 std::string ContactPath(const std::string& folder) { return folder + "/coordinator.json"; }
 
@@ -103,6 +107,44 @@ Result<CheckedCoordinator> FindCoordinator(const PairingCode& code) {
   return *failed;
 }
 
+// Over a connection of its own: an earlier one may be dead without a word.
+Result<v1::JoinReply> AskOnce(const CheckedCoordinator& coordinator,
+                              const v1::JoinRequest& request) {
+  grpc::ChannelArguments arguments;
+  arguments.SetSslTargetNameOverride(coordinator.identity.DnsName());
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  const std::string address = coordinator.address.ToString();
+  const auto stub = v1::Pairing::NewStub(grpc::CreateCustomChannel(
+      address, grpc::SslCredentials({coordinator.authority_pem, "", ""}), arguments));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::milliseconds(kCallTimeoutMs));
+  v1::JoinReply reply;
+  const grpc::Status status = stub->Join(&context, request, &reply);
+  if (!status.ok()) return FromGrpcStatus(status, address);
+  return reply;
+}
+
+// Whether the coordinator may have let the device in all the same.
+bool MayHaveRun(const Error& error) {
+  return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kCancelled ||
+         error.code == ErrorCode::kDeadlineExceeded;
+}
+
+// The same request gets the same member again, so it is repeated where its answer may be lost.
+Result<v1::JoinReply> AskToJoin(const CheckedCoordinator& coordinator,
+                                const v1::JoinRequest& request) {
+  Result<v1::JoinReply> reply = AskOnce(coordinator, request);
+  for (int tries = 1; tries < kJoinTries && !reply.ok() && MayHaveRun(reply.error()); ++tries) {
+    spdlog::warn("no answer to the request to join, which is repeated: {}", reply.error().message);
+    const int backoff_ms = Jittered(kJoinBackoffMs << (tries - 1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(backoff_ms));
+    reply = AskOnce(coordinator, request);
+  }
+  return reply;
+}
+
 }  // namespace
 
 Status StoreContact(const std::string& folder, const CoordinatorContact& contact) {
@@ -140,18 +182,7 @@ Result<std::string> JoinMesh(const PairingCode& code, const std::string& name,
   request.set_proof(proof.data(), proof.size());
   request.set_name(name);
 
-  grpc::ChannelArguments arguments;
-  arguments.SetSslTargetNameOverride(found.identity.DnsName());
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  const auto stub = v1::Pairing::NewStub(grpc::CreateCustomChannel(
-      found.address.ToString(), grpc::SslCredentials({found.authority_pem, "", ""}), arguments));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() +
-                       std::chrono::milliseconds(kCallTimeoutMs));
-  v1::JoinReply reply;
-  const grpc::Status status = stub->Join(&context, request, &reply);
-  if (!status.ok()) return FromGrpcStatus(status, found.address.ToString());
-
+  ASSIGN_OR_RETURN(const v1::JoinReply reply, AskToJoin(found, request));
   ASSIGN_OR_RETURN(const CertificateFacts facts, ReadCertificate(reply.certificate()));
   ASSIGN_OR_RETURN(const PeerIdentity identity, facts.Identity());
   RETURN_IF_ERROR(CheckIssuedBy(reply.certificate(), found.authority_pem));

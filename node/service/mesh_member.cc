@@ -29,13 +29,12 @@ constexpr auto kAttendFor = std::chrono::hours(24);
 
 std::string RevokedPath(const std::string& folder) { return folder + "/revoked"; }
 
-// So that the nodes of a mesh do not come back in step.
+}  // namespace
+
 int Jittered(int backoff_ms) {
   std::random_device device;
   return std::uniform_int_distribution<int>(backoff_ms / 2, backoff_ms)(device);
 }
-
-}  // namespace
 
 std::set<std::string> LoadRevoked(const std::string& folder) {
   std::set<std::string> revoked;

@@ -37,10 +37,15 @@ Status StoreContact(const std::string& folder, const CoordinatorContact& contact
 // The ids that the coordinator last called revoked, kept there too, for a start without it.
 std::set<std::string> LoadRevoked(const std::string& folder);
 
+// Half of `backoff_ms` to all of it: so that the nodes of a mesh do not come back in step.
+int Jittered(int backoff_ms);
+
 // Joins the mesh of `code` and stores identity and contact in `folder`; whatever identity was there
-// before is replaced, but for its key. Returns the name that the mesh gave it. Blocks for some
-// seconds at most. Errors: no coordinator reached; not the one that made the code; the code is
-// refused; its answer is not from the authority.
+// before is replaced, but for its key. Returns the name that the mesh gave it. An answer that is
+// lost is asked for again; if none comes, the node may be a member, and to join with the same code
+// from the same folder, which has the key, makes it that one. Blocks for 5 s for each address of
+// the code and for 25 s more at most. Errors: no coordinator reached; not the one that made the
+// code; the code is refused; its answer is not from the authority.
 Result<std::string> JoinMesh(const PairingCode& code, const std::string& name,
                              const std::string& folder, const std::string& machine);
 

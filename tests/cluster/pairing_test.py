@@ -2,6 +2,8 @@
 """Proves the life of a mesh as its user sees it, with real processes: inviting, joining, serving over
 nodes that nobody names, renaming and revoking them; and that secrets stay out of what is written."""
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -9,8 +11,10 @@ import shutil
 import signal
 import socket
 import ssl
+import threading
 import time
 
+from relay import Relay
 from shoal_process import (
     ShoalTestCase,
     events,
@@ -30,6 +34,14 @@ REVOKED_S = 3  # the promise is one second; the machine may be busy
 def read(path):
     with open(path, encoding="utf-8") as file:
         return file.read()
+
+
+def with_port(code, port):
+    """The same code of a coordinator with one address, at another port: net/identity/pairing_code.cc has the
+    layout, which ends with the port and 3 bytes of a hash over all before."""
+    digits = code.replace("-", "")
+    body = base64.b32decode(digits + "=" * (-len(digits) % 8))[:-5] + port.to_bytes(2, "big")
+    return base64.b32encode(body + hashlib.sha256(body).digest()[:3]).decode().rstrip("=")
 
 
 class Pairing(ShoalTestCase):
@@ -58,6 +70,55 @@ class Pairing(ShoalTestCase):
         self.assert_refused("logits", model, "--tokens", 1, "--node", b, says=b)
         self.assertEqual([n["revoked"] for n in self.nodes()], [False, True])
         self.assertTrue(is_running(first.pid))
+
+    def start_behind_relay(self, loses):
+        """A node that joins through a relay, the process that invited it, and how to start the node again. Once
+        the coordinator has let a node in, `loses()` says whether what it sends is lost."""
+        invited, code = self.invite()
+        members = os.path.join(self.state, "coordinator", "members.json")
+        host, port = self.mesh_listen().split(":")
+
+        def lost():
+            return bool(json.loads(read(members))["members"]) and loses()
+
+        relay = Relay(self, ("127.0.0.1", 0), (host, int(port)), loses=lost)
+        state = os.path.join(self.folder, "node")
+        start = ["node", "--listen", "127.0.0.1:0", "--name", "desk", "--state", state]
+        start += ["--join", with_port(code, relay.path[1])]
+        return self.start_shoal(*start), invited, start
+
+    def assert_joins_once(self, node, invited):
+        self.assertIn("listening on", node.read_line())
+        self.assertEqual(json.loads(invited.read_line())["node"]["name"], "desk")
+        self.assertEqual([n["name"] for n in self.nodes()], ["desk"])
+
+    def test_a_node_gets_in_though_the_answer_to_it_is_lost(self):
+        sent = []
+
+        def is_first():
+            sent.append(True)
+            return len(sent) == 1
+
+        node, invited, _ = self.start_behind_relay(is_first)
+        self.assert_joins_once(node, invited)
+        self.assertIn("no answer to the request to join", node.errors())
+
+    def test_a_node_that_ends_before_the_answer_gets_in_when_it_is_started_again(self):
+        sent = threading.Event()
+        ended = threading.Event()
+
+        def node_ends_first():
+            if ended.is_set():
+                return False
+            sent.set()
+            return ended.wait(DROPPED_S)
+
+        node, invited, start = self.start_behind_relay(node_ends_first)
+        self.assertTrue(sent.wait(DROPPED_S))
+        node.send(signal.SIGTERM)
+        self.assertEqual(node.wait(), 128 + signal.SIGTERM)
+        ended.set()
+        self.assert_joins_once(self.start_shoal(*start), invited)
 
     def test_a_node_that_joins_while_a_server_runs_takes_part(self):
         self.start_node("--name", "desk")

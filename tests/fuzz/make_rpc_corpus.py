@@ -70,7 +70,8 @@ write("node_rpc", "pieces", node("Fetch", message("weights", "PieceWant", f"hash
       node("Have", message("weights", "HaveRequest", f"hashes: '{HASH}{HASH}'")))
 
 write("mesh_rpc", "join", mesh("Join", message("pairing", "JoinRequest", "name: 'phone'")),
-      mesh("Join", message("pairing", "JoinRequest", f"name: 'again' proof: '{HASH}'"), good_faith=False))
+      mesh("Join", message("pairing", "JoinRequest", f"name: 'again' proof: '{HASH}'"), good_faith=False),
+      mesh("Join", message("pairing", "JoinRequest", "name: 'repeated'")))
 write("mesh_rpc", "attend", mesh("Attend", message(
     "pairing", "NodeWord", "arrival { instance: 9 listen: '0.0.0.0:7701' }"), message("pairing", "NodeWord", "pong: 3")))
 write("mesh_rpc", "relay", mesh("Attend", message(

@@ -207,25 +207,54 @@ TEST(PairingCode, EveryWrongDigitIsNoticed) {
   }
 }
 
+// A device with a key of its own that wants to become `new_id` by a code.
+Result<std::string> Redeem(PairingDesk& desk, const PairingSecret& secret, const std::string& key,
+                           const std::string& new_id, int64_t now_s) {
+  return desk.Redeem([&](const PairingSecret& issued) { return issued == secret; }, key, new_id,
+                     now_s);
+}
+
 TEST(PairingDesk, ACodeWorksOnceAndForTenMinutes) {
   PairingDesk desk;
   const PairingSecret first{1};
   const PairingSecret second{2};
-  const auto proves = [](const PairingSecret& secret) {
-    return [secret](const PairingSecret& issued) { return issued == secret; };
+  const auto redeem = [&](const PairingSecret& secret, int64_t now_s) {
+    static int devices = 0;
+    return Redeem(desk, secret, fmt::format("key {}", ++devices), "id", now_s);
   };
   desk.Issue(first, kNow);
   desk.Issue(second, kNow);
-  EXPECT_THAT(desk.Redeem(proves({3}), kNow).error().message, HasSubstr("not one of"));
-  EXPECT_TRUE(desk.Redeem(proves(first), kNow + kCodeLifeS).ok());
-  EXPECT_THAT(desk.Redeem(proves(first), kNow).error().message, HasSubstr("used before"));
-  const Status late = desk.Redeem(proves(second), kNow + kCodeLifeS + 1);
+  EXPECT_THAT(redeem({3}, kNow).error().message, HasSubstr("not one of"));
+  EXPECT_TRUE(redeem(first, kNow + kCodeLifeS).ok());
+  EXPECT_THAT(redeem(first, kNow).error().message, HasSubstr("used before"));
+  const Result<std::string> late = redeem(second, kNow + kCodeLifeS + 1);
   EXPECT_THAT(late.error().message, HasSubstr("expired"));
   // A clock that was set back makes no code young again.
-  EXPECT_THAT(desk.Redeem(proves(second), kNow - 1).error().message, HasSubstr("set back"));
+  EXPECT_THAT(redeem(second, kNow - 1).error().message, HasSubstr("set back"));
   // What is forgotten is wrong, not right.
-  EXPECT_THAT(desk.Redeem(proves(first), kNow + kCodeMemoryS + 1).error().message,
-              HasSubstr("not one of"));
+  EXPECT_THAT(redeem(first, kNow + kCodeMemoryS + 1).error().message, HasSubstr("not one of"));
+}
+
+TEST(PairingDesk, TheKeyThatUsedACodeGetsTheSameIdAgainWhileTheCodeLives) {
+  PairingDesk desk;
+  const PairingSecret secret{1};
+  desk.Issue(secret, kNow);
+  EXPECT_EQ(*Redeem(desk, secret, "key", "first", kNow), "first");
+  EXPECT_EQ(*Redeem(desk, secret, "key", "second", kNow + kCodeLifeS), "first");
+  EXPECT_THAT(Redeem(desk, secret, "other", "third", kNow).error().message,
+              HasSubstr("used before"));
+  EXPECT_EQ(*Redeem(desk, secret, "key", "fourth", kNow), "first") << "the other left no trace";
+  for (const int64_t now_s : {kNow - 1, kNow + kCodeLifeS + 1}) {
+    EXPECT_THAT(Redeem(desk, secret, "key", "late", now_s).error().message,
+                HasSubstr("used before"));
+  }
+}
+
+TEST(PairingDesk, ACodeThatNoKeyIsKnownOfIsUsedForGood) {  // as older builds kept them
+  PairingDesk desk({{{1}, kNow, true, "", ""}});
+  for (const char* key : {"key", ""}) {
+    EXPECT_THAT(Redeem(desk, {1}, key, "id", kNow).error().message, HasSubstr("used before"));
+  }
 }
 
 TEST(PairingDesk, RemembersAsManyAsItMay) {
