@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,6 +43,12 @@ namespace {
 
 constexpr int kDefaultSessions = 4;
 constexpr int32_t kDefaultQueueTimeoutS = 300;
+// Options that a start without a model finds as the last start had them: those that say how a model
+// is served, none that says who may use the API or where.
+constexpr const char* kRemembered[] = {"--context",    "--hub-listen",    "--kv-type",
+                                       "--max-upload", "--mesh-listen",   "--model-id",
+                                       "--plan",       "--prefill-chunk", "--queue-timeout",
+                                       "--sessions",   "--spares",        "--wire"};
 
 struct ServeOptions {
   SessionOptions session;
@@ -103,8 +111,43 @@ void SayCertificate(const TlsFiles& files) {
   }
 }
 
+// As this start was given them, or took them up.
+std::map<std::string, std::string> OptionsToRemember(const CLI::App& command) {
+  std::map<std::string, std::string> given;
+  for (const char* name : kRemembered) {
+    const CLI::Option* const option = command.get_option(name);
+    if (option->count() > 0) given[name] = option->results().front();
+  }
+  return given;
+}
+
+// Neither it nor one that excludes it was given.
+bool IsOpen(const CLI::Option& option) {
+  const std::set<CLI::Option*> others = option.get_excludes();
+  return option.count() == 0 && std::none_of(others.begin(), others.end(),
+                                             [](const auto* other) { return other->count() > 0; });
+}
+
+// Gives the command what it was given last and is not given anew.
+Status TakeUpOptions(const std::map<std::string, std::string>& last, CLI::App& command) {
+  std::string taken;
+  for (const char* name : kRemembered) {
+    CLI::Option* const option = command.get_option(name);
+    const auto value = last.find(name);
+    if (value == last.end() || !IsOpen(*option)) continue;
+    try {
+      option->add_result(value->second)->run_callback();
+    } catch (const CLI::ParseError& error) {
+      return DataLoss(error.what());
+    }
+    taken += fmt::format(" {} {}", name, value->second);
+  }
+  if (!taken.empty()) spdlog::info("as before:{}", taken);
+  return OkStatus();
+}
+
 // Without a model: what was served last, over the same nodes.
-Status Recall(SessionOptions& session) {
+Status Recall(SessionOptions& session, CLI::App& command) {
   ASSIGN_OR_RETURN(session.state_folder, StateFolder(session.state));
   if (!session.model.empty()) return OkStatus();
   const Result<MeshState> last = ReadMeshState(session.state_folder);
@@ -114,6 +157,8 @@ Status Recall(SessionOptions& session) {
   }
   session.model = last->model_path;
   session.recalled = session.plan.empty() && session.split.empty() && session.nodes.empty();
+  const Status taken = TakeUpOptions(last->options, command);
+  if (!taken.ok()) return taken.error().WithContext(MeshStatePath(session.state_folder));
   if (!session.nodes.empty() || session.local_nodes > 0 || last->all_members) return OkStatus();
   // Members by name: they may be at another address by now.
   for (const MeshState::Node& node : last->nodes) {
@@ -216,10 +261,11 @@ std::unique_ptr<DiscoveryResponder> AnswerSeekers(const ServeOptions& options,
   return nullptr;
 }
 
-Status ServeClients(ServeOptions& options) {
+Status ServeClients(ServeOptions& options, CLI::App& command) {
   BlockTerminationSignals();
-  RETURN_IF_ERROR(Recall(options.session));
   RETURN_IF_ERROR(InitLogging("shoal", options.session.log_level));
+  RETURN_IF_ERROR(Recall(options.session, command));
+  options.session.remembered = OptionsToRemember(command);
   ASSIGN_OR_RETURN(const HttpServerOptions server_options, ServerOptions(options));
   ProgressLine progress;
   std::unique_ptr<NewNodes> arrivals;
@@ -263,7 +309,7 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("serve", "Serve the OpenAI API over HTTP");
   AddSessionOptions(*command, options->session);
   command->get_option("MODEL")->required(false)->description(
-      "GGUF file (any part of several); without it, what was last served over nodes");
+      "GGUF file (any part of several); without it, what was last served over nodes, as it was");
   AddThreadsOption(*command, options->session.threads);
   command
       ->add_option("--queue-timeout", options->session.queue_timeout_s,
@@ -297,8 +343,8 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
       ->add_option("--tls-cert", options->https.certificate, "Serve HTTPS: certificate chain, PEM")
       ->excludes(tls);
   command->add_option("--tls-key", options->https.key, "And its private key, PEM")->excludes(tls);
-  command->callback([options, &exit_code] {
-    const Status served = ServeClients(*options);
+  command->callback([options, command, &exit_code] {
+    const Status served = ServeClients(*options, *command);
     if (!served.ok()) exit_code = Fail("serve", served.error());
   });
 }

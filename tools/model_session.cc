@@ -98,11 +98,15 @@ void AddSessionOptions(CLI::App& command, SessionOptions& options) {
       .add_option("--prefill-chunk", options.prefill_chunk,
                   "Tokens of a prompt in one step; changes speed, never the answer")
       ->check(CLI::Range(1, StepLimits::kMaxTokens));
+  // Not transformed, so that it can be remembered as it was given.
+  const std::map<std::string, TensorType> kv_types = {
+      {"f16", TensorType::kF16}, {"f32", TensorType::kF32}, {"q8_0", TensorType::kQ8_0}};
   command
-      .add_option("--kv-type", options.kv_type,
-                  "How keys and values are kept: f16, f32 (exact) or q8_0 (half the memory)")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, TensorType>{
-          {"f16", TensorType::kF16}, {"f32", TensorType::kF32}, {"q8_0", TensorType::kQ8_0}}));
+      .add_option_function<std::string>(
+          "--kv-type",
+          [&options, kv_types](const std::string& name) { options.kv_type = kv_types.at(name); },
+          "How keys and values are kept: f16, f32 (exact) or q8_0 (half the memory)")
+      ->check(CLI::IsMember(kv_types));
   command.add_flag("--inexact-blas", options.inexact_blas, kInexactBlasHelp);
   command
       .add_option("--max-upload", options.max_upload_mbit,
@@ -326,6 +330,7 @@ Status ModelSession::StartMesh(const Progress& progress) {
     mesh.relay = [this](const MeshNode& node) { return RelayTo(node); };
   }
   if (options_.local_nodes == 0) mesh.state_folder = options_.state_folder;
+  mesh.remembered = options_.remembered;
   if (!options_.recalled) {
     mesh.wish =
         fmt::format("plan={} split={} nodes={}", options_.plan, fmt::join(options_.split, ","),

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,6 +49,8 @@ struct SessionOptions {
   std::string state_folder;     // where the plan over `nodes` is remembered; empty: nowhere
   int64_t max_upload_mbit = 0;  // of weights, to nodes; 0: unlimited
   std::string log_level = "warn";
+  // With the plan over `nodes`; see MeshState::options.
+  std::map<std::string, std::string> remembered;
 
   static constexpr int32_t kDefaultContext = 8192;
 };

@@ -47,6 +47,7 @@ struct MeshOptions {
   // Where the plan that serves is remembered, so that the next start serves it without asking or
   // measuring anew; empty: nowhere.
   std::string state_folder;
+  std::map<std::string, std::string> remembered;  // with that plan; see MeshState::options
   // How the user wants layers divided: a plan that was remembered for another wish is not served.
   // Nothing: as before.
   std::optional<std::string> wish;

@@ -143,6 +143,7 @@ void Mesh::Remember() {
   state.all_members = !options_.needs_all;
   state.epoch = lifecycle_.epoch().value;
   state.stages = lifecycle_.stages();
+  state.options = options_.remembered;
   for (const auto& [member, node] : nodes_) {
     for (size_t i = 0; i < state.stages.size(); ++i) {
       if (lifecycle_.stages()[i].device != member) continue;

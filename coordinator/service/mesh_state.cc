@@ -16,7 +16,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kVersion = 1;
-constexpr char kFileName[] = "/mesh.json";
 
 Status CheckStages(const MeshState& state) {
   std::set<std::string> names;
@@ -61,6 +60,7 @@ MeshState Parse(const Json& json) {
     state.stages.push_back(
         {IndexFrom(stage.at("node")), {IndexFrom(stage.at("begin")), IndexFrom(stage.at("end"))}});
   }
+  state.options = json.value("options", state.options);
   return state;
 }
 
@@ -83,7 +83,8 @@ std::string MeshStateToJson(const MeshState& state) {
                      {"all_members", state.all_members},
                      {"epoch", state.epoch},
                      {"nodes", std::move(nodes)},
-                     {"stages", std::move(stages)}};
+                     {"stages", std::move(stages)},
+                     {"options", state.options}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -108,8 +109,10 @@ Result<MeshState> MeshStateFromJson(std::string_view text) {
   return state;
 }
 
+std::string MeshStatePath(const std::string& state_folder) { return state_folder + "/mesh.json"; }
+
 Result<MeshState> ReadMeshState(const std::string& state_folder) {
-  const std::string path = state_folder + kFileName;
+  const std::string path = MeshStatePath(state_folder);
   ASSIGN_OR_RETURN(const std::string text, ReadFileUpTo(path, MeshState::kMaxBytes));
   Result<MeshState> state = MeshStateFromJson(text);
   if (!state.ok()) return state.error().WithContext(path);
@@ -117,7 +120,7 @@ Result<MeshState> ReadMeshState(const std::string& state_folder) {
 }
 
 Status WriteMeshState(const std::string& state_folder, const MeshState& state) {
-  return WriteFileAtomically(state_folder + kFileName, MeshStateToJson(state));
+  return WriteFileAtomically(MeshStatePath(state_folder), MeshStateToJson(state));
 }
 
 }  // namespace shoal

@@ -168,8 +168,8 @@ class DialOut(ShoalTestCase):
         model = real_model()
         for name in ("a", "b"):
             self.start_dialling(hub, name, "--model", model)
-        serve = ["serve", "--listen", "127.0.0.1:0", "--hub-listen", hub]
-        first = self.start_shoal(*serve, model, "--node", "a", "--node", "b")
+        serve = ["serve", "--listen", "127.0.0.1:0"]
+        first = self.start_shoal(*serve, model, "--hub-listen", hub, "--node", "a", "--node", "b")
         self.assertIn("serving", first.read_line())
         first.send(signal.SIGTERM)
         first.wait()

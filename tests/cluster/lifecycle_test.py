@@ -120,8 +120,50 @@ class Restart(ShoalTestCase):
         self.assertTrue(server.ask("Say hello."))
 
     def serve_again(self, server, *arguments):
+        return self.serve_as_before(server, "-c", 1024, *arguments)
+
+    def serve_as_before(self, server, *arguments):
         self.lose(server.process)
-        return Server(self, self.start_shoal("serve", "-c", 1024, "--listen", "127.0.0.1:0", *arguments))
+        return Server(self, self.start_shoal("serve", "--listen", "127.0.0.1:0", *arguments))
+
+    def test_a_start_without_a_model_serves_with_the_options_of_the_last_one(self):
+        said = ("--model", real_model(), "--log-level", "debug")
+        (desk, _), (phone, _) = [self.start_node("--name", name, *said) for name in ("desk", "phone")]
+        given = (
+            "--kv-type", "q8_0", "--model-id", "mine", "--plan", "spread", "--spares", 1, "--wire", "f16",
+        )  # fmt: skip
+        server = self.start_server(real_model(), "-c", 512, *given)
+        expected = server.ask("Say hello.")
+        before = self.plan()
+        again = self.serve_as_before(server)
+        listen = ("--mesh-listen", self.mesh_listen())
+        options = " ".join(map(str, ("as before: --context", 512, *given[:2], *listen, *given[2:])))
+        self.assertIn(options + "\n", again.process.errors())
+        self.assertEqual(self.model(again), ("mine", 512))
+        self.assertEqual(again.ask("Say hello."), expected)
+        self.assertIn("travel to stage 1 as f16", again.process.errors())
+        wait_for(lambda: self.plan()["epoch"] > before["epoch"], "the new plan is remembered")
+        # What is given anew wins, and is what the start after that one finds.
+        again = self.serve_as_before(again, "-c", 1024, "--wire", "f32")
+        self.assertIn("as before: --kv-type", again.process.errors())
+        self.assertEqual(self.model(again), ("mine", 1024))
+        self.assertNotIn("travel to stage 1 as", again.process.errors())
+        wait_for(lambda: self.plan()["options"]["--context"] == "1024", "they are remembered")
+        again = self.serve_as_before(again)
+        self.assertEqual(self.model(again), ("mine", 1024))
+        self.assertNotIn("travel to stage 1 as", again.process.errors())
+        loaded = desk.errors().count(" packed, ")
+        self.lose(phone)
+        wait_for(lambda: "1 stages ready" in again.process.errors(), "the other one goes on alone")
+        self.assertEqual(desk.errors().count(" packed, "), loaded, "it held the spare")
+        # A model begins afresh.
+        again = self.serve_as_before(again, real_model(), "--plan", "spread", *listen)
+        self.assertNotIn("as before: --", again.process.errors())
+        self.assertNotEqual(self.model(again), ("mine", 1024))
+
+    def model(self, server):
+        (one,) = server.get("/v1/models")[1]["data"]
+        return one["id"], one["context_length"]
 
     def test_a_killed_coordinator_remembers_a_plan_over_members_that_nobody_named(self):
         for name in ("desk", "phone"):
@@ -215,6 +257,21 @@ class Restart(ShoalTestCase):
         with open(os.path.join(state, "mesh.json"), "w", encoding="utf-8") as file:
             file.write('{"version": 1, "nodes": 3}')
         self.assert_refused("serve", says=["MODEL", "mesh.json", "not the state of a mesh"])
+
+    def test_a_remembered_option_is_checked_like_a_given_one(self):
+        os.mkdir(self.state, 0o700)
+        state = {
+            "version": 1, "model": "/nowhere.gguf", "identity": "", "epoch": 1, "nodes": [], "stages": [],
+            "options": {"--plan": "spread", "--spares": "3", "--listen": "nowhere", "--no-such": ""},
+        }  # fmt: skip
+        with open(os.path.join(self.state, "mesh.json"), "w", encoding="utf-8") as file:
+            json.dump(state, file)
+        self.assert_refused("serve", says=["mesh.json", "--spares: ", "3"])
+        # Others than those that are remembered are not looked at.
+        said = self.assert_refused("serve", "--spares", 1, says="/nowhere.gguf")
+        self.assertIn("as before: --plan spread\n", said)
+        said = self.assert_refused("serve", "--spares", 1, "--split", 1, says="/nowhere.gguf")
+        self.assertNotIn("as before", said)
 
 
 class Starting(ShoalTestCase):
