@@ -272,12 +272,24 @@ void NodeLink::SendHeartbeat() {
   static_cast<void>(watch_->Write(heartbeat));  // a break shows in the watch thread
 }
 
+StageProgress NodeLink::progress() const {
+  const std::lock_guard lock(mutex_);
+  return progress_;
+}
+
+void NodeLink::NoteProgress(const v1::StageProgress& said) {
+  const std::lock_guard lock(mutex_);
+  progress_ = {said.received(),   said.received_bytes(), said.sent(),
+               said.sent_bytes(), said.waiting_ms(),     said.since_send_ms()};
+}
+
 void NodeLink::WatchThreadMain() {
   v1::NodeEvent event;
   bool failed = false;
   bool leaves = false;
   while (watch_->Read(&event)) {
     last_heard_ns_ = clock_.NowNs();
+    if (event.has_progress()) NoteProgress(event.progress());
     if (event.has_failure() && !std::exchange(failed, true)) {
       on_end_(WhatFailed(event.failure()),
               Unavailable(fmt::format("node {}: {}", node_.name, event.failure().message())));

@@ -1,8 +1,8 @@
 // The coordinator's control connection to one node: describe, prepare, connect, and the watch that
 // tells at once when the node is gone.
 //
-// Thread rule: one thread at a time, except Cancel, SendHeartbeat, EndIfRevoked and last_heard_ns
-// (any thread).
+// Thread rule: one thread at a time, except Cancel, SendHeartbeat, EndIfRevoked, last_heard_ns and
+// progress (any thread).
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/sha256.h"
+#include "coordinator/link_stall.h"
 #include "coordinator/model_shape.h"
 #include "coordinator/service/weights_supply.h"
 #include "model/gguf/tensor_type.h"
@@ -138,6 +139,8 @@ class NodeLink {
   // Ends the watch of a node that was revoked since it began.
   void EndIfRevoked();
   int64_t last_heard_ns() const { return last_heard_ns_; }
+  // As the node's last heartbeat said.
+  StageProgress progress() const;
   // Makes blocked calls, and all later ones, fail soon.
   void Cancel();
 
@@ -145,6 +148,7 @@ class NodeLink {
   Status Connect(const LinkTarget& peer, bool previous);
   bool IsRevoked() const;
   bool IsMute(int timeout_ms) const;
+  void NoteProgress(const v1::StageProgress& said);
   void WatchThreadMain();
   std::unique_ptr<grpc::ClientContext> MakeContext(int timeout_ms);
   Error Explain(const grpc::Status& status) const;
@@ -154,10 +158,11 @@ class NodeLink {
   std::shared_ptr<grpc::Channel> channel_;  // shared with gRPC's stub
   std::unique_ptr<v1::NodeControl::Stub> stub_;
 
-  std::mutex mutex_;  // guards the next three
+  mutable std::mutex mutex_;  // guards the next four
   bool cancelled_ = false;
   grpc::ClientContext* call_ = nullptr;  // in progress
   uint64_t heartbeat_ = 0;
+  StageProgress progress_;
 
   Epoch epoch_;
   grpc::ClientContext watch_context_;

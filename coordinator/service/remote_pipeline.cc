@@ -301,6 +301,16 @@ void RemotePipeline::ResultThreadMain(PipelineListener& listener) {
   }
 }
 
+void RemotePipeline::LoseStalledLinks() {
+  for (size_t stage = 1; stage < order_.plan.stages.size(); ++stage) {
+    NodeLink& from = node_of(stage - 1);
+    NodeLink& to = node_of(stage);
+    if (!HasStalled(from.progress(), to.progress())) continue;
+    Lose(LinkLoss(stage, Unavailable(fmt::format("{} gets nothing of what {} sends it", to.label(),
+                                                 from.label()))));
+  }
+}
+
 void RemotePipeline::HeartbeatThreadMain() {
   std::unique_lock lock(mutex_);
   while (!cancelled_) {
@@ -310,6 +320,7 @@ void RemotePipeline::HeartbeatThreadMain() {
       node_of(stage).EndIfRevoked();
       if (!heard) node_of(stage).SendHeartbeat();
     }
+    if (!heard) LoseStalledLinks();
     lock.lock();
     changed_.wait_for(lock, milliseconds(kHeartbeatMs), [this] { return cancelled_; });
   }

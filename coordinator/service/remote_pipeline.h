@@ -117,6 +117,7 @@ class RemotePipeline final : public Pipeline {
   PipelineLoss LossOf(size_t stage, WatchEnd end, const Error& error) const;
   void ResultThreadMain(PipelineListener& listener);
   void HeartbeatThreadMain();
+  void LoseStalledLinks();
 
   const PipelineOrder order_;
   const Clock& clock_;

@@ -22,6 +22,8 @@ constexpr int kEchoMs = 500;
 
 int64_t SteadyNowNs() { return SteadyClock().NowNs(); }
 
+uint64_t BytesOf(const Step& step) { return step.activations.size() * sizeof(float); }
+
 template <typename T>
 Status MustEqual(const char* what, const T& theirs, const T& ours) {
   if (theirs == ours) return OkStatus();
@@ -162,6 +164,10 @@ bool ActivePlan::EndsSoon() {
 
 Status ActivePlan::RunSteps(const StepSource& next_step) {
   while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_since_ns_ = SteadyNowNs();
+    }
     ASSIGN_OR_RETURN(const v1::StepMessage* step, next_step());
     if (step == nullptr) return OkStatus();
     RETURN_IF_ERROR(RunStep(*step));
@@ -174,12 +180,40 @@ Status ActivePlan::RunStep(const v1::StepMessage& message) {
     return FailedPrecondition(
         fmt::format("a step of epoch {}, the plan is {}", step.epoch.value, epoch_.value));
   }
+  NoteReceived(step);
   StepResult result;
   RETURN_IF_ERROR(Compute(step, result));
   if (last_) return SendResult(std::move(result));
+  NoteSending(step);
   Status sent = SendOn(step);
   if (!sent.ok()) End(sent.error(), v1::NodeFailure::NEXT_STAGE);
   return sent;
+}
+
+void ActivePlan::NoteReceived(const Step& step) {
+  const std::lock_guard lock(mutex_);
+  waiting_since_ns_ = 0;
+  progress_.set_received(progress_.received() + 1);
+  progress_.set_received_bytes(progress_.received_bytes() + BytesOf(step));
+}
+
+void ActivePlan::NoteSending(const Step& step) {
+  const std::lock_guard lock(mutex_);
+  sending_since_ns_ = SteadyNowNs();
+  progress_.set_sent(progress_.sent() + 1);
+  progress_.set_sent_bytes(progress_.sent_bytes() + BytesOf(step));
+}
+
+v1::StageProgress ActivePlan::Progress() {
+  const int64_t now_ns = SteadyNowNs();
+  const auto ms_since = [&](int64_t since_ns) -> uint64_t {
+    return since_ns == 0 ? 0 : static_cast<uint64_t>((now_ns - since_ns) / kNsPerMs);
+  };
+  const std::lock_guard lock(mutex_);
+  v1::StageProgress progress = progress_;
+  progress.set_waiting_ms(ms_since(waiting_since_ns_));
+  progress.set_since_send_ms(ms_since(sending_since_ns_));
+  return progress;
 }
 
 Status ActivePlan::SendOn(const Step& step) {
@@ -286,6 +320,7 @@ Status ActivePlan::ServeWatch(grpc::ServerContext& context, WatchServerStream& s
   bool alive = true;
   do {
     event.set_heartbeat(heartbeat.sequence());
+    *event.mutable_progress() = Progress();
     const std::lock_guard lock(watch_mutex_);
     alive = stream.Write(event);
   } while (alive && stream.Read(&heartbeat));

@@ -86,6 +86,9 @@ class ActivePlan {
   bool EndsSoon();
   Status RunStep(const v1::StepMessage& message);
   Status SendOn(const Step& step);
+  void NoteReceived(const Step& step);
+  void NoteSending(const Step& step);
+  v1::StageProgress Progress();
   Status Compute(Step& step, StepResult& result);
   Status SendResult(StepResult result);
   Status ServeTaker(LinkEnd& link, ActivationCodec codec,
@@ -103,7 +106,7 @@ class ActivePlan {
   const int32_t width_;  // of the activations that come in; 0: token ids come
   Stage& stage_;         // touched only while computing_
 
-  std::mutex mutex_;  // guards the next nine
+  std::mutex mutex_;  // guards the next twelve
   std::condition_variable changed_;
   bool ended_ = false;
   bool computing_ = false;
@@ -113,6 +116,9 @@ class ActivePlan {
   std::unique_ptr<LinkClient> next_;      // where this node dialled
   std::unique_ptr<LinkClient> previous_;  // likewise; steps_thread_ receives
   std::thread steps_thread_;
+  v1::StageProgress progress_;    // but for its times
+  int64_t waiting_since_ns_ = 0;  // for a step; 0: it computes, or none is expected yet
+  int64_t sending_since_ns_ = 0;  // the last step that was sent; 0: none was
 
   std::mutex taker_mutex_;    // guards the next three; never taken with mutex_ held
   LinkEnd* taker_ = nullptr;  // who dialled to take what comes of steps: results, or steps

@@ -134,6 +134,7 @@ class ExplicitNodes(ShoalTestCase):
         relay.cut_newest()  # the link from the first stage, which the coordinator knows nothing of
         received += itertools.takewhile(lambda event: event != "[DONE]", stream)
         self.assertEqual("".join(map(text_of, received)), expected)
+        self.assertIn("gets nothing of what", server.process.errors())  # found before gRPC would
         self.assertIn("do not reach each other", server.process.errors())
         self.assertIn("1 stages ready", server.process.errors())
 

@@ -105,6 +105,7 @@ class Links(ShoalTestCase):
         received += itertools.takewhile(lambda event: event != "[DONE]", stream)
         self.assertEqual("".join(map(text_of, received)), self.expected())
         log = server.process.errors()
+        self.assertIn("gets nothing of what", log)  # found before gRPC would
         self.assertIn("the coordinator relays between them", log)
         self.assertEqual(log.count("2 stages ready"), 2, log)
 
