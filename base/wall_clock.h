@@ -8,4 +8,13 @@ namespace shoal {
 // Seconds since 1970, UTC.
 int64_t UnixNowS();
 
+struct CivilDate {
+  int year = 1970;
+  int month = 1;  // [1, 12]
+  int day = 1;    // [1, 31]
+};
+
+// In this machine's time zone.
+CivilDate LocalToday();
+
 }  // namespace shoal

@@ -2,7 +2,6 @@
 // stdout.
 #include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -35,13 +34,6 @@ Result<CivilDate> ParseDate(const std::string& text) {
     return InvalidArgument("--date: expected YYYY-MM-DD, got '" + text + "'");
   }
   return date;
-}
-
-CivilDate LocalToday() {
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  localtime_r(&now, &local);
-  return {local.tm_year + 1900, local.tm_mon + 1, local.tm_mday};
 }
 
 Status RunRender(const RenderOptions& options) {

@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/wall_clock.h"
 #include "coordinator/text_model.h"
 #include "coordinator/text_stream.h"
 #include "tools/commands.h"
@@ -101,14 +101,6 @@ class Interrupter {
   SignalListener listener_;
 };
 
-CivilDate Today() {
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  ::localtime_r(&now, &local);
-  constexpr int kTmYearZero = 1900;
-  return {local.tm_year + kTmYearZero, local.tm_mon + 1, local.tm_mday};
-}
-
 struct Answer {
   std::string text;
   Ending ending;
@@ -148,7 +140,7 @@ class Conversation {
     const auto room = static_cast<size_t>(context - std::min(wanted, context / 4));
     while (true) {
       ASSIGN_OR_RETURN(const std::string rendered,
-                       text_.RenderChat({{"messages", messages_}}, Today()));
+                       text_.RenderChat({{"messages", messages_}}, LocalToday()));
       std::vector<int32_t> tokens = text_.EncodeChat(rendered);
       if (tokens.size() <= room || !ForgetOldest()) return Generate(std::move(tokens));
     }

@@ -24,13 +24,6 @@ std::string RandomId(Endpoint endpoint) {
                      RandomBits(), RandomBits());
 }
 
-CivilDate Today() {
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  localtime_r(&now, &local);
-  return {local.tm_year + 1900, local.tm_mon + 1, local.tm_mday};
-}
-
 // Carries one choice's text from the engine's thread to the I/O thread.
 class ChoiceSink final : public TextSink {
  public:
@@ -72,7 +65,7 @@ void Answer::Begin(std::string body) {
   rules.model = {server_.options.model_id, server_.text.tokenizer().vocab_size()};
   rules.context_tokens = server_.engine.context_length();
   rules.default_max_tokens = server_.options.default_max_tokens;
-  rules.today = Today();
+  rules.today = LocalToday();
   boost::asio::post(server_.workers, [self = shared_from_this(), rules = std::move(rules),
                                       body = std::move(body)] {
     Prepared prepared = ApiError{};

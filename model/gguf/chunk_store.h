@@ -40,7 +40,6 @@ class ChunkStore final : public ContentSource {
   static Result<std::unique_ptr<ChunkStore>> Open(const std::string& folder, int64_t quota_bytes);
 
   const std::string& folder() const { return folder_; }
-  int64_t quota_bytes() const { return quota_bytes_; }
   int64_t used_bytes() const;
 
   // Those of `wanted` that are not here, in this order; hashes what was not hashed yet on `pool`.

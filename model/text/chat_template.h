@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "base/wall_clock.h"
 
 namespace shoal {
 
@@ -25,12 +26,6 @@ struct TemplateLimits {
   static constexpr size_t kMaxOutputBytes = 16 << 20;  // rendered text, and any one string
   static constexpr size_t kMaxLiveBytes = 256 << 20;   // held by values at one time
   static constexpr int64_t kMaxRange = 100'000;        // of range(), as in Jinja2's sandbox
-};
-
-struct CivilDate {
-  int year = 1970;
-  int month = 1;  // [1, 12]
-  int day = 1;    // [1, 31]
 };
 
 class ChatTemplate {

@@ -78,7 +78,6 @@ class WeightsService final : public v1::Weights::Service {
   Status FetchChunks(Sources& sources, const StoredModel& model,
                      const std::map<Sha256Digest, int64_t>& chunks, ThreadPool& pool,
                      FetchProgress* progress);
-  bool Stopping() const { return stopping_; }
 
   ChunkStore& store_;
   const Clock& clock_;

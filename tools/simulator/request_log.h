@@ -39,7 +39,6 @@ class RequestLog {
   void End(int64_t number, Request::State state, double now_s);
   void FailOpen(double now_s);
   int64_t open() const { return open_; }
-  double last_end_s() const { return last_end_s_; }
 
   // Sets what concerns requests and tokens.
   void Report(SimulationReport& report) const;

@@ -72,11 +72,6 @@ size_t VirtualPipeline::ServerOf(int32_t device) {
   return index;
 }
 
-bool VirtualPipeline::Uses(int32_t device) const {
-  return std::any_of(servers_.begin(), servers_.end(),
-                     [device](const Server& server) { return server.device == device; });
-}
-
 void VirtualPipeline::Lose(int32_t device, double now_s) {
   for (Server& server : servers_) {
     if (server.device == device) server.lost_s = std::min(server.lost_s, now_s);

@@ -34,7 +34,6 @@ class VirtualPipeline {
                   Usage& usage);
 
   int32_t stages() const { return static_cast<int32_t>(stages_.size()); }
-  bool Uses(int32_t device) const;
   // What is on the device from now on stays there.
   void Lose(int32_t device, double now_s);
 
