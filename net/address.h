@@ -13,8 +13,8 @@ struct Address {
   std::string unix_path;  // set: a Unix socket, and the rest is unused
   std::string host;
   uint16_t port = 0;  // 0: any free port (to listen only)
-  // Set: the node of that name dials out only, and is reached through the hub of a coordinator (see
-  // net/tunnel/hub.h), which listens on `port` there, if that is not 0; the rest is unused.
+  // Set: the node of that name is reached through the hub of a coordinator (see net/tunnel/hub.h),
+  // which listens on `port` there, if that is not 0; the rest is unused.
   std::string relay_node = {};
 
   bool is_unix() const { return !unix_path.empty(); }

@@ -129,9 +129,11 @@ bool IsOpen(const CLI::Option& option) {
 }
 
 // Gives the command what it was given last and is not given anew.
-Status TakeUpOptions(const std::map<std::string, std::string>& last, CLI::App& command) {
+Status TakeUpOptions(const std::map<std::string, std::string>& last, bool over_members,
+                     CLI::App& command) {
   std::string taken;
-  for (const char* name : kRemembered) {
+  for (const std::string name : kRemembered) {
+    if (name.ends_with("-listen") && !over_members) continue;  // nobody joins a local pipeline
     CLI::Option* const option = command.get_option(name);
     const auto value = last.find(name);
     if (value == last.end() || !IsOpen(*option)) continue;
@@ -156,8 +158,9 @@ Status Recall(SessionOptions& session, CLI::App& command) {
                            last.error().message);
   }
   session.model = last->model_path;
+  const bool over_members = session.local_nodes == 0;
   session.recalled = session.plan.empty() && session.split.empty() && session.nodes.empty();
-  const Status taken = TakeUpOptions(last->options, command);
+  const Status taken = TakeUpOptions(last->options, over_members, command);
   if (!taken.ok()) return taken.error().WithContext(MeshStatePath(session.state_folder));
   if (!session.nodes.empty() || session.local_nodes > 0 || last->all_members) return OkStatus();
   // Members by name: they may be at another address by now.
@@ -309,7 +312,8 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("serve", "Serve the OpenAI API over HTTP");
   AddSessionOptions(*command, options->session);
   command->get_option("MODEL")->required(false)->description(
-      "GGUF file (any part of several); without it, what was last served over nodes, as it was");
+      "GGUF file (any part of several), or the name of a pulled model; without it, what was last "
+      "served over nodes, as it was");
   AddThreadsOption(*command, options->session.threads);
   command
       ->add_option("--queue-timeout", options->session.queue_timeout_s,

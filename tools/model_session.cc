@@ -274,23 +274,24 @@ Status ModelSession::ReachThroughHub(MeshNode& node) const {
   return OkStatus();
 }
 
-Result<Address> ModelSession::RelayTo(const MeshNode& node) {
-  if (node.peer_address) return *node.peer_address;
-  if (node.trust.own == nullptr) return FailedPrecondition(node.name + " is no member of a mesh");
+// Through the one hub that there is: a node holds connections to one at a time.
+Result<Address> ModelSession::Relay(const MeshNode& from, const MeshNode& to) {
+  if (to.peer_address) return *to.peer_address;
   const std::lock_guard lock(relays_mutex_);
-  if (relays_ == nullptr) {
+  if (hub_ == nullptr && relays_ == nullptr) {
     // Nodes dial the host that their orders come from.
     const auto start = [&](const char* listen) {
       return HubEnd::Start(listen, options_.mesh->credentials());
     };
-    Result<std::unique_ptr<HubEnd>> end = start(node.address.is_local() ? "127.0.0.1:0" : "[::]:0");
+    Result<std::unique_ptr<HubEnd>> end = start("[::]:0");
     if (!end.ok()) end = start("0.0.0.0:0");  // a machine without IPv6
     if (!end.ok()) return end.error();
     relays_ = std::move(*end);
     spdlog::info("relaying between nodes at {}", relays_->hub().address().ToString());
   }
-  relays_->hub().ReachAt(node.trust.id, node.address);
-  return Address{{}, {}, relays_->hub().address().port, node.trust.id};
+  TunnelHub& hub = (hub_ == nullptr ? relays_ : hub_)->hub();
+  hub.RelayTo(from.trust.id, to.trust.id, to.address);
+  return Address{{}, {}, hub.address().port, to.trust.id};
 }
 
 Status ModelSession::StartMesh(const Progress& progress) {
@@ -327,7 +328,7 @@ Status ModelSession::StartMesh(const Progress& progress) {
   ASSIGN_OR_RETURN(mesh.planner.wire, Wire());
   mesh.spares = options_.spares;
   if (options_.mesh != nullptr) {
-    mesh.relay = [this](const MeshNode& node) { return RelayTo(node); };
+    mesh.relay = [this](const MeshNode& from, const MeshNode& to) { return Relay(from, to); };
   }
   if (options_.local_nodes == 0) mesh.state_folder = options_.state_folder;
   mesh.remembered = options_.remembered;

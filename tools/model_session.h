@@ -93,8 +93,8 @@ class ModelSession {
   Status OpenHub(const Progress& progress);
   // Where a node that dials out is reached. Error: there is no hub.
   Status ReachThroughHub(MeshNode& node) const;
-  // Where other nodes reach one by relay; opens a hub if need be. Any thread.
-  Result<Address> RelayTo(const MeshNode& node);
+  // Where one node reaches another by relay; opens a hub if need be. Any thread.
+  Result<Address> Relay(const MeshNode& from, const MeshNode& to);
   Status StartMesh(const Progress& progress);
 
   SteadyClock clock_;
@@ -114,7 +114,7 @@ class ModelSession {
   std::unique_ptr<LocalNodes> local_nodes_;
   std::unique_ptr<HubEnd> hub_;     // where nodes dial in, if they do
   std::mutex relays_mutex_;         // guards the next
-  std::unique_ptr<HubEnd> relays_;  // that is opened where nodes cannot reach each other
+  std::unique_ptr<HubEnd> relays_;  // without hub_: opened when it is needed
   std::unique_ptr<Mesh> mesh_;
 };
 

@@ -57,8 +57,8 @@ class NodeEnd {
   std::unique_ptr<TunnelClient> client_;
 };
 
-// Of a node that others can dial, which may have to reach some that dial out: made when it first
-// has to, for the hub of the coordinator that it serves then.
+// Of a node that others can dial, which may have to reach some that it cannot dial: made when it
+// first has to, for the hub of the coordinator that it serves then.
 //
 // Thread rule: safe from any thread.
 class RelayEnd {

@@ -175,6 +175,11 @@ std::optional<PipelineLoss> Mesh::TakeChanges() {
     spdlog::info("node {} is removed: {}", change.node.name, change.reason);
     static_cast<void>(members_.Remove(member));
     channels_.erase(member);
+    const auto is_of = [member](const auto& link) {
+      return link.first.first == member || link.first.second == member;
+    };
+    std::erase_if(broken_links_, is_of);
+    std::erase_if(openers_, is_of);
     nodes_.erase(found);
   }
   return loss;
@@ -275,9 +280,9 @@ void Mesh::Avoidance::Begin(int64_t now_ns) {
   until_ns = now_ns + for_ns;
 }
 
-bool Mesh::CanRelay(int32_t one, int32_t other) const {
-  return options_.relay && nodes_.at(one).trust.own != nullptr &&
-         nodes_.at(other).trust.own != nullptr;
+bool Mesh::CanRelay(const std::vector<int32_t>& members) const {
+  const auto has_identity = [&](int32_t member) { return nodes_.at(member).trust.own != nullptr; };
+  return options_.relay && std::all_of(members.begin(), members.end(), has_identity);
 }
 
 // Between two nodes that cannot reach each other, though the coordinator reaches both, it relays
@@ -289,11 +294,11 @@ void Mesh::NoteBroken(const PipelineLoss& loss) {
   if (!members_.knows(one) || !members_.knows(other)) return;
   BrokenLink& link = broken_links_[{one, other}];
   link.direct.Begin(clock_.NowNs());
-  if (loss.relayed) link.relayed.Begin(clock_.NowNs());
-  const bool relays = CanRelay(one, other) && !loss.relayed;
+  if (loss.relayed || !CanRelay({one, other})) link.relayed.Begin(clock_.NowNs());
+  const bool relays = CanRelay({one, other}) && !loss.relayed;
   spdlog::warn("nodes {} and {} do not reach each other{}: for {} s {}", nodes_.at(one).name,
                nodes_.at(other).name, loss.relayed ? ", nor by relay" : "",
-               link.direct.for_ns / kNsPerS,
+               (relays ? link.direct : link.relayed).for_ns / kNsPerS,
                relays ? "the coordinator relays between them" : "they are no neighbours");
 }
 
@@ -304,8 +309,9 @@ void Mesh::NoteOpeners() {
     const int32_t from = stages[stage - 1].device;
     const int32_t to = stages[stage].device;
     const LinkOpener opener = pipeline_->opener(stage);
+    BrokenLink& broken = broken_links_[std::minmax(from, to)];
     if (opener == LinkOpener::kRelay) {
-      broken_links_[std::minmax(from, to)].direct.Begin(clock_.NowNs());
+      if (clock_.NowNs() >= broken.direct.until_ns) broken.direct.Begin(clock_.NowNs());
       spdlog::info("{} gets its steps from {} by relay of the coordinator", nodes_.at(to).name,
                    nodes_.at(from).name);
       continue;
@@ -314,6 +320,7 @@ void Mesh::NoteOpeners() {
       spdlog::debug("{} opened the link from {}", nodes_.at(to).name, nodes_.at(from).name);
     }
     openers_[{from, to}] = opener;
+    broken.direct.until_ns = broken.relayed.until_ns = 0;
   }
 }
 
@@ -324,7 +331,7 @@ MeshPlanner::KnownLinks Mesh::LinksNow() const {
     const auto [one, other] = pair;
     if (now_ns >= link.direct.until_ns) continue;
     if (!members_.knows(one) || !members_.knows(other)) continue;
-    const bool relays = CanRelay(one, other) && now_ns >= link.relayed.until_ns;
+    const bool relays = CanRelay({one, other}) && now_ns >= link.relayed.until_ns;
     links[{one, other}] = links[{other, one}] =
         relays ? std::optional(LinkOpener::kRelay) : std::nullopt;
   }

@@ -52,8 +52,7 @@ struct MeshOptions {
   // Nothing: as before.
   std::optional<std::string> wish;
   WeightsOffer weights;  // for nodes that have no file of the model
-  // See PipelineOrder. Called on threads of the mesh's own.
-  std::function<Result<Address>(const MeshNode&)> relay;
+  RelayAddress relay;    // if it relays; called on threads of the mesh's own
 };
 
 class Mesh {
@@ -148,7 +147,7 @@ class Mesh {
   void TakeDown(const PipelineLoss& loss, PlanEvent::Kind event);
   void NoteBroken(const PipelineLoss& loss);
   void NoteOpeners();
-  bool CanRelay(int32_t one, int32_t other) const;
+  bool CanRelay(const std::vector<int32_t>& members) const;  // between any two of them
   MeshPlanner::KnownLinks LinksNow() const;
   void TellPlannerOfLinks();
   void Tell(int32_t member, MemberEvent event);

@@ -94,7 +94,7 @@ Result<Mesh::AskedNodes> Mesh::AskEveryone() {
 MeasureOptions Mesh::MeasureOrder(const std::vector<int32_t>& members) const {
   MeasureOptions measure;
   measure.target = options_.profile;
-  measure.relays = options_.relay != nullptr;
+  measure.relays = CanRelay(members);
   for (const int32_t member : members) measure.nodes.push_back(nodes_.at(member));
   return measure;
 }
@@ -206,7 +206,7 @@ Result<PipelineOrder> Mesh::OrderFor(const std::vector<PlannedNode>& nodes, Plan
   order.kv_tokens = options_.kv_tokens;
   order.kv_type = options_.kv_type;
   order.weights = options_.weights;
-  order.relay = options_.relay;
+  if (CanRelay(MembersOf(nodes))) order.relay = options_.relay;
   return order;
 }
 

@@ -46,6 +46,7 @@ NodeLink::~NodeLink() {
 }
 
 std::string NodeLink::label() const {
+  if (node_.peer_address) return fmt::format("node {}, which dials in", node_.name);
   const std::string address = node_.address.ToString();
   return node_.name == address ? "node " + address
                                : fmt::format("node {} at {}", node_.name, address);

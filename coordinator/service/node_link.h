@@ -110,7 +110,7 @@ class NodeLink {
 
   const MeshNode& node() const { return node_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
-  std::string label() const;  // "node NAME at ADDRESS", for messages
+  std::string label() const;  // "node NAME at ADDRESS" or how else it is reached, for messages
 
   // How long to wait for the node to come up, and for its answer.
   struct Patience {

@@ -171,40 +171,43 @@ std::optional<PipelineLoss> RemotePipeline::Link() {
 // As planned, or else by whatever way there is: it may be a firewall that keeps the one end from
 // dialling the other. Where there is none, it is not clear which of the two is the cause.
 std::optional<PipelineLoss> RemotePipeline::LinkStage(size_t stage) {
-  std::optional<Error> first;
+  std::optional<PipelineLoss> loss;
   for (const LinkOpener opener : WaysInto(stage)) {
-    openers_[stage] = opener;
     const Status linked = OpenLink(stage, opener);
-    if (linked.ok()) return std::nullopt;
+    if (linked.ok()) {
+      openers_[stage] = opener;
+      return std::nullopt;
+    }
     spdlog::debug("{}", linked.error().message);
-    if (!first) first = linked.error();
+    if (!loss) loss = LinkLoss(stage, linked.error());
+    loss->relayed = loss->relayed || opener == LinkOpener::kRelay;
     const ErrorCode code = linked.error().code;
     const bool unreached = code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded;
     if (!unreached || IsOver()) break;
   }
-  return LinkLoss(stage, *first);
+  return loss;
 }
 
-std::vector<LinkOpener> RemotePipeline::WaysInto(size_t stage) {
+std::vector<LinkOpener> RemotePipeline::WaysInto(size_t stage) const {
   const LinkOpener planned = order_.plan.stages[stage].opener;
-  if (planned == LinkOpener::kRelay) return {planned};
-  const bool from_sender = planned == LinkOpener::kSender;
-  std::vector<LinkOpener> ways = {planned,
-                                  from_sender ? LinkOpener::kReceiver : LinkOpener::kSender};
-  const std::optional<Address>& dialled = node_of(stage).node().peer_address;
-  const bool by_relay_anyway = dialled && dialled->is_relay();
-  if (order_.relay && !by_relay_anyway) ways.push_back(LinkOpener::kRelay);
+  std::vector<LinkOpener> ways = {planned};
+  for (const LinkOpener other : {LinkOpener::kSender, LinkOpener::kReceiver, LinkOpener::kRelay}) {
+    if (other != planned) ways.push_back(other);
+  }
+  if (!order_.relay) std::erase(ways, LinkOpener::kRelay);
   return ways;
 }
 
 Status RemotePipeline::OpenLink(size_t stage, LinkOpener opener) {
   LinkTarget target = PeerTargetOf(opener == LinkOpener::kReceiver ? stage - 1 : stage);
   target.codec = order_.codecs[stage];
-  if (opener == LinkOpener::kReceiver) return node_of(stage).ConnectBackTo(target);
+  NodeLink& from = node_of(stage - 1);
+  NodeLink& to = node_of(stage);
+  if (opener == LinkOpener::kReceiver) return to.ConnectBackTo(target);
   if (opener == LinkOpener::kRelay) {
-    ASSIGN_OR_RETURN(target.address, order_.relay(node_of(stage).node()));
+    ASSIGN_OR_RETURN(target.address, order_.relay(from.node(), to.node()));
   }
-  return node_of(stage - 1).ConnectTo(target);
+  return from.ConnectTo(target);
 }
 
 bool RemotePipeline::IsOver() {

@@ -27,6 +27,9 @@
 
 namespace shoal {
 
+// Where one node reaches another by a relay of this coordinator's.
+using RelayAddress = std::function<Result<Address>(const MeshNode& from, const MeshNode& to)>;
+
 struct PipelineOrder {
   Epoch epoch;
   std::string model_path;
@@ -37,8 +40,8 @@ struct PipelineOrder {
   TensorType kv_type = TensorType::kF16;
   WeightsOffer weights;
   std::vector<ActivationCodec> codecs;  // of the links into each stage; the first carries none
-  // Where others reach a node by a relay of this coordinator's. None: it relays nothing.
-  std::function<Result<Address>(const MeshNode&)> relay;
+  // None: the coordinator relays nothing between these nodes.
+  RelayAddress relay;
 };
 
 struct PipelineLoss {
@@ -103,7 +106,7 @@ class RemotePipeline final : public Pipeline {
   NodeLink& node_of(size_t stage);
   LinkTarget TargetOf(size_t stage);      // for the coordinator
   LinkTarget PeerTargetOf(size_t stage);  // for other nodes
-  std::vector<LinkOpener> WaysInto(size_t stage);
+  std::vector<LinkOpener> WaysInto(size_t stage) const;
   Status OpenLink(size_t stage, LinkOpener opener);
   std::optional<PipelineLoss> LinkStage(size_t stage);
   bool IsOver();
@@ -127,7 +130,7 @@ class RemotePipeline final : public Pipeline {
   // Made under mutex_, and used without it from then on.
   std::unique_ptr<LinkClient> steps_;
   std::unique_ptr<LinkClient> results_;
-  std::vector<LinkOpener> openers_;  // [stages]
+  std::vector<std::atomic<LinkOpener>> openers_;  // [stages]; of links that are open
 
   std::mutex mutex_;  // guards the next four
   std::condition_variable changed_;

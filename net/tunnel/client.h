@@ -1,5 +1,5 @@
 // A node's side of the tunnels, for nodes that nobody can dial: keeps connections parked at the
-// coordinator's hub, joins each that is wanted to the node's own port, and reaches other such nodes
+// coordinator's hub, joins each that is wanted to the node's own port, and reaches other nodes
 // through the hub. Comes back by itself, with jittered back-off.
 //
 // Thread rule: runs a thread of its own; every function is safe from any thread.

@@ -61,7 +61,7 @@ class TunnelHub::Impl {
   Status Listen();
   const Address& address() const { return address_; }
   Result<Address> SocketOf(const std::string& node);
-  void ReachAt(const std::string& node, const Address& address);
+  void RelayTo(const std::string& from, const std::string& to, const Address& address);
   int parked(const std::string& node);
 
  private:
@@ -75,7 +75,7 @@ class TunnelHub::Impl {
   asio::awaitable<void> Relay(SharedSocket socket, std::string node, std::string target);
   asio::awaitable<void> Join(SharedSocket local, std::string node);
   asio::awaitable<SharedParked> Take(std::string node);
-  asio::awaitable<SharedSocket> Dial(std::string node);
+  asio::awaitable<SharedSocket> Dial(std::string from, std::string to);
 
   const TunnelHubOptions options_;
   const TunnelAuthenticator& authenticator_;
@@ -86,7 +86,7 @@ class TunnelHub::Impl {
   int connections_ = 0;
   std::map<std::string, int> opened_;  // connections of each node that are parked or joined
   std::map<std::string, std::deque<SharedParked>> parked_;
-  std::map<std::string, Address> reached_at_;
+  std::map<std::pair<std::string, std::string>, Address> relays_;  // from a node, to a node
   IoThread io_;
   LocalSockets locals_;
   std::optional<Acceptor> acceptor_;
@@ -111,8 +111,9 @@ Result<Address> TunnelHub::Impl::SocketOf(const std::string& node) {
   return io_.Run([&] { return locals_.Of(node); });
 }
 
-void TunnelHub::Impl::ReachAt(const std::string& node, const Address& address) {
-  io_.Run([&] { return reached_at_[node] = address; });
+void TunnelHub::Impl::RelayTo(const std::string& from, const std::string& to,
+                              const Address& address) {
+  io_.Run([&] { return relays_[{from, to}] = address; });
 }
 
 int TunnelHub::Impl::parked(const std::string& node) {
@@ -250,7 +251,7 @@ asio::awaitable<void> TunnelHub::Impl::Relay(SharedSocket socket, std::string no
   if (parked != nullptr) {
     other = parked->socket;
   } else if (lease != nullptr) {
-    other = co_await Dial(target);
+    other = co_await Dial(node, target);
   }
   if (other == nullptr) {
     std::string refusal = RefusalBytes(
@@ -266,10 +267,10 @@ asio::awaitable<void> TunnelHub::Impl::Relay(SharedSocket socket, std::string no
   Splice(socket, other, std::make_shared<std::array<std::shared_ptr<void>, 2>>(leases));
 }
 
-// Nothing: the hub knows no address of the node, or does not reach it.
-asio::awaitable<SharedSocket> TunnelHub::Impl::Dial(std::string node) {
-  const auto known = reached_at_.find(node);
-  if (known == reached_at_.end()) co_return nullptr;
+// Nothing: the hub was not told to, or does not reach it.
+asio::awaitable<SharedSocket> TunnelHub::Impl::Dial(std::string from, std::string to) {
+  const auto known = relays_.find({from, to});
+  if (known == relays_.end()) co_return nullptr;
   const Result<SharedSocket> dialled = co_await DialSocket(known->second);
   if (dialled.ok()) co_return *dialled;
   spdlog::warn("tunnel: {}", dialled.error().message);
@@ -293,8 +294,8 @@ Result<std::unique_ptr<TunnelHub>> TunnelHub::Start(const TunnelHubOptions& opti
 
 const Address& TunnelHub::address() const { return impl_->address(); }
 Result<Address> TunnelHub::SocketOf(const std::string& node) { return impl_->SocketOf(node); }
-void TunnelHub::ReachAt(const std::string& node, const Address& address) {
-  impl_->ReachAt(node, address);
+void TunnelHub::RelayTo(const std::string& from, const std::string& to, const Address& address) {
+  impl_->RelayTo(from, to, address);
 }
 int TunnelHub::parked(const std::string& node) const { return impl_->parked(node); }
 

@@ -47,8 +47,9 @@ class TunnelHub {
   // The socket that stands for a node, whether or not it has parked anything yet. Errors: a name
   // that is none, the socket cannot be made.
   Result<Address> SocketOf(const std::string& node);
-  // From now on, relays to a node that has parked nothing are connections to this address.
-  void ReachAt(const std::string& node, const Address& address);
+  // From now on, relays from one node to another, if that has parked nothing, are connections to
+  // this address.
+  void RelayTo(const std::string& from, const std::string& to, const Address& address);
   // Connections that wait for somebody who wants the node.
   int parked(const std::string& node) const;
 

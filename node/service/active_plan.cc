@@ -91,7 +91,7 @@ Status ActivePlan::LinkPrevious(const LinkTarget& target) {
 }
 
 ActivePlan::~ActivePlan() {
-  if (previous_ == nullptr) return;
+  if (!steps_thread_.joinable()) return;
   previous_->Cancel();
   steps_thread_.join();
 }
@@ -276,11 +276,17 @@ Status ActivePlan::ServeResults(LinkEnd& link, const std::optional<std::string>&
 Status ActivePlan::ServeNext(LinkEnd& link, ActivationCodec codec,
                              const std::optional<std::string>& lane_path) {
   if (last_) return FailedPrecondition("the last stage has no next one");
+  if (HasDialledNext()) return FailedPrecondition("linked to the next stage already");
   RETURN_IF_ERROR(ServeTaker(link, codec, lane_path));
-  if (!EndsSoon()) {
+  if (!HasDialledNext() && !EndsSoon()) {
     End(Unavailable("the link to the next stage is gone"), v1::NodeFailure::NEXT_STAGE);
   }
   return OkStatus();
+}
+
+bool ActivePlan::HasDialledNext() {
+  const std::lock_guard lock(mutex_);
+  return next_ != nullptr;
 }
 
 Status ActivePlan::ServeTaker(LinkEnd& link, ActivationCodec codec,

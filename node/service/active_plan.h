@@ -86,6 +86,7 @@ class ActivePlan {
   bool EndsSoon();
   Status RunStep(const v1::StepMessage& message);
   Status SendOn(const Step& step);
+  bool HasDialledNext();
   void NoteReceived(const Step& step);
   void NoteSending(const Step& step);
   v1::StageProgress Progress();

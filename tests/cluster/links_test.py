@@ -37,12 +37,17 @@ class Links(ShoalTestCase):
         self.hosts = Namespaces("shlt", "10.94.7", 2, "1gbit")
         self.addCleanup(self.hosts.remove)
         self.hosts.__enter__()
-        with socket.create_server((self.hosts.address(HOME), 0)) as free:
-            self.mesh = f"{self.hosts.address(HOME)}:{free.getsockname()[1]}"
-        for host in range(2):
-            self.start_host(host)
+        self.mesh = self.free_port()
+        self.hub = self.free_port()
 
-    def start_host(self, host):
+    def free_port(self):
+        with socket.create_server((self.hosts.address(HOME), 0)) as free:
+            return f"{self.hosts.address(HOME)}:{free.getsockname()[1]}"
+
+    def start_listening(self, host):
+        self.start_host(host, "--listen", f"{self.hosts.address(host)}:{PORT}")
+
+    def start_host(self, host, how, where):
         # So that what comes from outside can be turned away before it is taken for this host.
         self.rule(host, "add", "pref", 10, "lookup", "local")
         self.rule(host, "del", "pref", 0)
@@ -50,13 +55,12 @@ class Links(ShoalTestCase):
         code = json.loads(invited.read_line())["code"]
         name = f"n{host}"
         state = os.path.join(self.folder, name)
-        listen = f"{self.hosts.address(host)}:{PORT}"
         node = self.start_shoal(
-            "node", "--listen", listen, "--name", name, "--state", state, "--join", code,
+            "node", how, where, "--name", name, "--state", state, "--join", code,
             "--model", self.model, "-t", 1,
             inside=self.hosts.inside(host, []),
         )  # fmt: skip
-        self.assertIn(listen, node.read_line())
+        self.assertIn(where, node.read_line())
         self.assertEqual(invited.wait(), 0)
 
     def rule(self, host, *words):
@@ -70,10 +74,10 @@ class Links(ShoalTestCase):
     def refuse_dials(self, host):
         self.deafen(host, "ipproto", "tcp", "dport", PORT)
 
-    def start_serving(self):
+    def start_serving(self, *arguments):
         return super().start_server(
             self.model, "--mesh-listen", self.mesh, "--node", "n0", "--node", "n1",
-            "--plan", "spread", "-c", 512, "--log-level", "debug",
+            "--plan", "spread", "-c", 512, "--log-level", "debug", *arguments,
         )  # fmt: skip
 
     def expected(self):
@@ -82,6 +86,8 @@ class Links(ShoalTestCase):
         return alone.ask("Say hello.", **ANSWER)
 
     def test_the_end_that_can_dial_opens_the_link(self):
+        for host in range(2):
+            self.start_listening(host)
         self.refuse_dials(1)
         server = self.start_serving()
         self.assertEqual(server.ask("Say hello.", **ANSWER), self.expected())
@@ -89,15 +95,15 @@ class Links(ShoalTestCase):
         self.assertIn("2 stages ready", server.process.errors())
 
     def test_where_neither_can_dial_the_coordinator_relays(self):
-        self.refuse_dials(0)
-        self.refuse_dials(1)
+        for host in range(2):
+            self.start_listening(host)
+            self.refuse_dials(host)
         server = self.start_serving()
         self.assertEqual(server.ask("Say hello.", **ANSWER), self.expected())
         self.assertIn("n1 gets its steps from n0 by relay", server.process.errors())
         self.assertIn("2 stages ready", server.process.errors())
 
-    def test_a_link_that_falls_silent_in_an_answer_is_relayed(self):
-        server = self.start_serving()
+    def assert_relayed_once_cut(self, server):
         stream = events(server.stream("Say hello.", **ANSWER))
         received = list(itertools.islice(stream, 3))
         for host in range(2):
@@ -107,7 +113,18 @@ class Links(ShoalTestCase):
         log = server.process.errors()
         self.assertIn("gets nothing of what", log)  # found before gRPC would
         self.assertIn("the coordinator relays between them", log)
+        self.assertIn("n1 gets its steps from n0 by relay", log)
         self.assertEqual(log.count("2 stages ready"), 2, log)
+
+    def test_a_link_that_falls_silent_in_an_answer_is_relayed(self):
+        for host in range(2):
+            self.start_listening(host)
+        self.assert_relayed_once_cut(self.start_serving())
+
+    def test_so_is_one_from_a_node_that_dials_in_to_one_that_listens(self):
+        self.start_host(0, "--dial", self.hub)
+        self.start_listening(1)
+        self.assert_relayed_once_cut(self.start_serving("--hub-listen", self.hub))
 
 
 if __name__ == "__main__":

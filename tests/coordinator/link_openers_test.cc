@@ -21,6 +21,8 @@ namespace {
 
 constexpr const char* kModel = SHOAL_TEST_DATA "/tiny-models/tiny-qwen2.gguf";
 
+Result<Address> AsGoodAWayAsAny(const MeshNode& /*from*/, const MeshNode& to) { return to.address; }
+
 class LinkOpenersTest : public ::testing::Test {
  protected:
   LinkOpenersTest() {
@@ -40,8 +42,7 @@ class LinkOpenersTest : public ::testing::Test {
     nodes_[node].peer_address = Address{folder_.path() + "/nowhere", "", 0};
   }
 
-  void MakePipeline(LinkOpener planned,
-                    std::function<Result<Address>(const MeshNode&)> relay = {}) {
+  void MakePipeline(LinkOpener planned, RelayAddress relay = {}) {
     const GgufFile file = std::move(*GgufFile::Open(kModel));
     ThreadPool pool(1);
     const int32_t layers = ReadModelShape(file, TensorType::kF16)->layer_count();
@@ -106,10 +107,15 @@ TEST_F(LinkOpenersTest, WhereOneEndCannotDialTheOtherDoes) {
 TEST_F(LinkOpenersTest, WhereNeitherCanTheCoordinatorRelays) {
   Hide(0);
   Hide(1);
-  MakePipeline(LinkOpener::kSender, [](const MeshNode& node) -> Result<Address> {
-    return node.address;  // as good a way as any
-  });
+  MakePipeline(LinkOpener::kSender, AsGoodAWayAsAny);
   EXPECT_EQ(Opener(), LinkOpener::kRelay) << loss_.error.message;
+}
+
+TEST_F(LinkOpenersTest, WhereARelayWasPlannedAndIsNoneTheEndsTry) {
+  MakePipeline(LinkOpener::kRelay, [](const MeshNode&, const MeshNode&) -> Result<Address> {
+    return Unavailable("the hub is gone");
+  });
+  EXPECT_EQ(Opener(), LinkOpener::kSender) << loss_.error.message;
 }
 
 TEST_F(LinkOpenersTest, WithoutAnyWayTheLossNamesBoth) {

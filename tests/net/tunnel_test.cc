@@ -139,10 +139,12 @@ TEST_F(TunnelTest, CarriesBytesBothWaysAndPassesOnTheEnd) {
 
 TEST_F(TunnelTest, RelaysToANodeThatItIsToldWhereToDial) {
   const auto phone = StartNode("phone");
-  hub_->ReachAt("rack", {folder_.path() + "/own", "", 0});
+  const auto desk = StartNode("desk");
+  hub_->RelayTo("phone", "rack", {folder_.path() + "/own", "", 0});
   RawStream stream(*phone->RelayTo("rack"));
   ExpectEcho(stream, kMiB);
-  hub_->ReachAt("gone", {folder_.path() + "/nobody", "", 0});
+  EXPECT_EQ(RawStream(*desk->RelayTo("rack")).ReceiveAll(), "") << "that is for the phone";
+  hub_->RelayTo("phone", "gone", {folder_.path() + "/nobody", "", 0});
   EXPECT_EQ(RawStream(*phone->RelayTo("gone")).ReceiveAll(), "");
 }
 
