@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/log.h"
 #include "net/tunnel/client.h"
 #include "net/tunnel/hub.h"
 #include "tests/net/raw_stream.h"
@@ -66,7 +67,10 @@ class OneProof final : public TunnelAuthenticator {
 
 class TunnelTest : public ::testing::Test {
  protected:
-  TunnelTest() : echo_(folder_.path() + "/own") { StartHub(); }
+  TunnelTest() : echo_(folder_.path() + "/own") {
+    spdlog::default_logger_raw();  // made before there are threads, since tsan does not see how
+    StartHub();
+  }
 
   void StartHub(uint16_t port = 0, TunnelHubLimits limits = {}) {
     hub_.reset();
