@@ -158,7 +158,8 @@ Status Recall(SessionOptions& session, CLI::App& command) {
                            last.error().message);
   }
   session.model = last->model_path;
-  const bool over_members = session.local_nodes == 0;
+  const bool own_split = !session.split.empty() && session.nodes.empty() && last->all_members;
+  const bool over_members = session.local_nodes == 0 && !own_split;
   session.recalled = session.plan.empty() && session.split.empty() && session.nodes.empty();
   const Status taken = TakeUpOptions(last->options, over_members, command);
   if (!taken.ok()) return taken.error().WithContext(MeshStatePath(session.state_folder));

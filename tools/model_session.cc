@@ -276,6 +276,9 @@ Status ModelSession::ReachThroughHub(MeshNode& node) const {
 
 // Through the one hub that there is: a node holds connections to one at a time.
 Result<Address> ModelSession::Relay(const MeshNode& from, const MeshNode& to) {
+  if (from.trust.own == nullptr || to.trust.own == nullptr) {
+    return FailedPrecondition("a node that is no member of the mesh is not relayed");
+  }
   if (to.peer_address) return *to.peer_address;
   const std::lock_guard lock(relays_mutex_);
   if (hub_ == nullptr && relays_ == nullptr) {

@@ -140,7 +140,7 @@ class Mesh {
   std::optional<PipelineLoss> CarryOut(Epoch epoch);
   std::optional<PipelineLoss> Perform(PlanAction action, std::vector<PlanEvent>& done);
   std::optional<PipelineLoss> WhileWatched(
-      const std::function<std::optional<PipelineLoss>()>& blocking);
+      const std::function<std::optional<PipelineLoss>()>& blocking, bool linked = false);
   std::optional<PipelineLoss> SilentNode();
   void Serve();
   Ending WatchOver();

@@ -206,7 +206,7 @@ Result<PipelineOrder> Mesh::OrderFor(const std::vector<PlannedNode>& nodes, Plan
   order.kv_tokens = options_.kv_tokens;
   order.kv_type = options_.kv_type;
   order.weights = options_.weights;
-  if (CanRelay(MembersOf(nodes))) order.relay = options_.relay;
+  order.relay = options_.relay;
   return order;
 }
 
@@ -315,7 +315,7 @@ std::optional<PipelineLoss> Mesh::Perform(PlanAction action, std::vector<PlanEve
     case PlanAction::kVerify:
       kind = PlanEvent::Kind::kAnswered;
       stages.clear();
-      failed = WhileWatched([this, &stages] { return pipeline_->Verify(stages); });
+      failed = WhileWatched([this, &stages] { return pipeline_->Verify(stages); }, true);
       break;
     default: CHECK(false, "no action of a plan that is to come up");
   }
@@ -327,16 +327,21 @@ std::optional<PipelineLoss> Mesh::Perform(PlanAction action, std::vector<PlanEve
   return std::nullopt;
 }
 
-// Runs what blocks on nodes; ends it when one of them falls silent meanwhile.
+// Runs what blocks on nodes; ends it when one of them falls silent meanwhile, or, once all links
+// are to work, when anything else shows that the pipeline is lost.
 std::optional<PipelineLoss> Mesh::WhileWatched(
-    const std::function<std::optional<PipelineLoss>()>& blocking) {
+    const std::function<std::optional<PipelineLoss>()>& blocking, bool linked) {
   std::future<std::optional<PipelineLoss>> result = std::async(std::launch::async, blocking);
-  std::optional<PipelineLoss> silent;
+  std::optional<PipelineLoss> lost;
   while (result.wait_for(std::chrono::milliseconds(kPollMs)) != std::future_status::ready) {
-    if (!silent && (silent = SilentNode())) pipeline_->Cancel();
+    if (lost) continue;
+    lost = SilentNode();
+    if (!lost && linked) lost = pipeline_->Lost();
+    if (lost && lost->leaves) lost.reset();
+    if (lost) pipeline_->Cancel();
   }
   std::optional<PipelineLoss> failed = result.get();
-  return silent ? silent : failed;
+  return lost ? lost : failed;
 }
 
 // A node of the plan that was lost by being silent for too long.

@@ -273,13 +273,15 @@ void NodeLink::SendHeartbeat() {
   static_cast<void>(watch_->Write(heartbeat));  // a break shows in the watch thread
 }
 
-StageProgress NodeLink::progress() const {
+std::optional<StageProgress> NodeLink::progress_since(int64_t since_ns) const {
   const std::lock_guard lock(mutex_);
+  if (progress_at_ns_ <= since_ns) return std::nullopt;
   return progress_;
 }
 
 void NodeLink::NoteProgress(const v1::StageProgress& said) {
   const std::lock_guard lock(mutex_);
+  progress_at_ns_ = clock_.NowNs();
   progress_ = {said.received(),   said.received_bytes(), said.sent(),
                said.sent_bytes(), said.waiting_ms(),     said.since_send_ms()};
 }

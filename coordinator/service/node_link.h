@@ -2,7 +2,7 @@
 // tells at once when the node is gone.
 //
 // Thread rule: one thread at a time, except Cancel, SendHeartbeat, EndIfRevoked, last_heard_ns and
-// progress (any thread).
+// progress_since (any thread).
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -139,8 +140,8 @@ class NodeLink {
   // Ends the watch of a node that was revoked since it began.
   void EndIfRevoked();
   int64_t last_heard_ns() const { return last_heard_ns_; }
-  // As the node's last heartbeat said.
-  StageProgress progress() const;
+  // As the node's last heartbeat said, if that came after a time.
+  std::optional<StageProgress> progress_since(int64_t since_ns) const;
   // Makes blocked calls, and all later ones, fail soon.
   void Cancel();
 
@@ -158,11 +159,12 @@ class NodeLink {
   std::shared_ptr<grpc::Channel> channel_;  // shared with gRPC's stub
   std::unique_ptr<v1::NodeControl::Stub> stub_;
 
-  mutable std::mutex mutex_;  // guards the next four
+  mutable std::mutex mutex_;  // guards the next five
   bool cancelled_ = false;
   grpc::ClientContext* call_ = nullptr;  // in progress
   uint64_t heartbeat_ = 0;
   StageProgress progress_;
+  int64_t progress_at_ns_ = std::numeric_limits<int64_t>::min();
 
   Epoch epoch_;
   grpc::ClientContext watch_context_;

@@ -31,7 +31,7 @@ std::string Describe(const ShardProgress& shard) {
 
 }  // namespace
 
-NodeLink& RemotePipeline::node_of(size_t stage) {
+NodeLink& RemotePipeline::node_of(size_t stage) const {
   return *nodes_[static_cast<size_t>(order_.plan.stages[stage].device)];
 }
 
@@ -125,7 +125,7 @@ std::optional<PipelineLoss> RemotePipeline::PrepareAll(
 PipelineLoss RemotePipeline::LinkLoss(size_t stage, const Error& error) const {
   PipelineLoss loss = {error};
   loss.between = std::pair(device_of(stage - 1), device_of(stage));
-  loss.relayed = openers_[stage] == LinkOpener::kRelay;
+  loss.relayed = GoesThroughHub(stage, openers_[stage]);
   return loss;
 }
 
@@ -179,8 +179,11 @@ std::optional<PipelineLoss> RemotePipeline::LinkStage(size_t stage) {
       return std::nullopt;
     }
     spdlog::debug("{}", linked.error().message);
-    if (!loss) loss = LinkLoss(stage, linked.error());
-    loss->relayed = loss->relayed || opener == LinkOpener::kRelay;
+    if (!loss) {
+      loss = LinkLoss(stage, linked.error());
+      loss->relayed = false;
+    }
+    loss->relayed = loss->relayed || GoesThroughHub(stage, opener);
     const ErrorCode code = linked.error().code;
     const bool unreached = code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded;
     if (!unreached || IsOver()) break;
@@ -191,11 +194,23 @@ std::optional<PipelineLoss> RemotePipeline::LinkStage(size_t stage) {
 std::vector<LinkOpener> RemotePipeline::WaysInto(size_t stage) const {
   const LinkOpener planned = order_.plan.stages[stage].opener;
   std::vector<LinkOpener> ways = {planned};
-  for (const LinkOpener other : {LinkOpener::kSender, LinkOpener::kReceiver, LinkOpener::kRelay}) {
-    if (other != planned) ways.push_back(other);
-  }
-  if (!order_.relay) std::erase(ways, LinkOpener::kRelay);
+  const auto add = [&](LinkOpener other) {
+    const bool known = std::any_of(ways.begin(), ways.end(), [&](LinkOpener way) {
+      return way == other || (GoesThroughHub(stage, way) && GoesThroughHub(stage, other));
+    });
+    if (!known) ways.push_back(other);
+  };
+  add(LinkOpener::kSender);
+  add(LinkOpener::kReceiver);
+  if (order_.relay) add(LinkOpener::kRelay);
   return ways;
+}
+
+// To a node that dials in there is no other way for the sender.
+bool RemotePipeline::GoesThroughHub(size_t stage, LinkOpener opener) const {
+  const std::optional<Address>& dialled = node_of(stage).node().peer_address;
+  return opener == LinkOpener::kRelay ||
+         (opener == LinkOpener::kSender && dialled && dialled->is_relay());
 }
 
 Status RemotePipeline::OpenLink(size_t stage, LinkOpener opener) {
@@ -254,13 +269,14 @@ Status RemotePipeline::Submit(Step step) {
 std::optional<PipelineLoss> RemotePipeline::Lost() {
   std::unique_lock lock(mutex_);
   if (!lost_ && !reported_) return std::nullopt;
-  changed_.wait_for(lock, milliseconds(kEchoMs), [this] { return lost_.has_value(); });
+  changed_.wait_for(lock, milliseconds(kEchoMs), [this] { return lost_ || cancelled_; });
   return lost_ ? lost_ : reported_;
 }
 
 void RemotePipeline::Lose(PipelineLoss loss) {
   {
     const std::lock_guard lock(mutex_);
+    if (cancelled_) return;  // what breaks now was cut
     if (loss.node < 0) {
       if (!reported_ || (!reported_->between && loss.between)) reported_ = std::move(loss);
     } else if (!lost_ || lost_->leaves) {
@@ -277,7 +293,7 @@ void RemotePipeline::Cancel() {
   {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
-    if (!lost_) lost_ = PipelineLoss{Cancelled("the pipeline is being taken down")};
+    if (!lost_ && !reported_) lost_ = PipelineLoss{Cancelled("the pipeline is being taken down")};
     if (steps_ != nullptr) steps_->Cancel();
     if (results_ != nullptr) results_->Cancel();
     changed_.notify_all();
@@ -304,11 +320,17 @@ void RemotePipeline::ResultThreadMain(PipelineListener& listener) {
   }
 }
 
+// What nodes said before the last result, or longer ago than their heartbeats take, may have
+// passed.
 void RemotePipeline::LoseStalledLinks() {
+  const int64_t since_ns =
+      std::max(last_result_ns_.load(), clock_.NowNs() - 2 * kHeartbeatMs * kNsPerMs);
   for (size_t stage = 1; stage < order_.plan.stages.size(); ++stage) {
     NodeLink& from = node_of(stage - 1);
     NodeLink& to = node_of(stage);
-    if (!HasStalled(from.progress(), to.progress())) continue;
+    const std::optional<StageProgress> sent = from.progress_since(since_ns);
+    const std::optional<StageProgress> received = to.progress_since(since_ns);
+    if (!sent || !received || !HasStalled(*sent, *received)) continue;
     Lose(LinkLoss(stage, Unavailable(fmt::format("{} gets nothing of what {} sends it", to.label(),
                                                  from.label()))));
   }
@@ -319,11 +341,11 @@ void RemotePipeline::HeartbeatThreadMain() {
   while (!cancelled_) {
     lock.unlock();
     const bool heard = clock_.NowNs() < last_result_ns_ + kHeartbeatMs * kNsPerMs;
+    if (!heard) LoseStalledLinks();
     for (size_t stage = 0; stage < order_.plan.stages.size(); ++stage) {
       node_of(stage).EndIfRevoked();
       if (!heard) node_of(stage).SendHeartbeat();
     }
-    if (!heard) LoseStalledLinks();
     lock.lock();
     changed_.wait_for(lock, milliseconds(kHeartbeatMs), [this] { return cancelled_; });
   }

@@ -103,10 +103,11 @@ class RemotePipeline final : public Pipeline {
   std::optional<PipelineLoss> Lost();
 
  private:
-  NodeLink& node_of(size_t stage);
+  NodeLink& node_of(size_t stage) const;
   LinkTarget TargetOf(size_t stage);      // for the coordinator
   LinkTarget PeerTargetOf(size_t stage);  // for other nodes
   std::vector<LinkOpener> WaysInto(size_t stage) const;
+  bool GoesThroughHub(size_t stage, LinkOpener opener) const;
   Status OpenLink(size_t stage, LinkOpener opener);
   std::optional<PipelineLoss> LinkStage(size_t stage);
   bool IsOver();

@@ -205,11 +205,11 @@ void ActivePlan::NoteSending(const Step& step) {
 }
 
 v1::StageProgress ActivePlan::Progress() {
-  const int64_t now_ns = SteadyNowNs();
+  const std::lock_guard lock(mutex_);
+  const int64_t now_ns = SteadyNowNs();  // after whatever it is compared with
   const auto ms_since = [&](int64_t since_ns) -> uint64_t {
     return since_ns == 0 ? 0 : static_cast<uint64_t>((now_ns - since_ns) / kNsPerMs);
   };
-  const std::lock_guard lock(mutex_);
   v1::StageProgress progress = progress_;
   progress.set_waiting_ms(ms_since(waiting_since_ns_));
   progress.set_since_send_ms(ms_since(sending_since_ns_));
@@ -278,7 +278,7 @@ Status ActivePlan::ServeNext(LinkEnd& link, ActivationCodec codec,
   if (last_) return FailedPrecondition("the last stage has no next one");
   if (HasDialledNext()) return FailedPrecondition("linked to the next stage already");
   RETURN_IF_ERROR(ServeTaker(link, codec, lane_path));
-  if (!HasDialledNext() && !EndsSoon()) {
+  if (!EndsSoon() && !HasDialledNext()) {
     End(Unavailable("the link to the next stage is gone"), v1::NodeFailure::NEXT_STAGE);
   }
   return OkStatus();

@@ -65,6 +65,11 @@ class StandIn final : public v1::NodeControl::Service, public v1::Pipeline::Serv
     EXPECT_TRUE(results_ != nullptr && results_->Write(message));
   }
 
+  void Say(const std::optional<StageProgress>& progress) {
+    const std::lock_guard lock(mutex_);
+    progress_ = progress;
+  }
+
   static constexpr Epoch kEpoch{7};
   Count heartbeats;
 
@@ -76,6 +81,14 @@ class StandIn final : public v1::NodeControl::Service, public v1::Pipeline::Serv
       heartbeats.Add();
       v1::NodeEvent event;
       event.set_heartbeat(heartbeat.sequence());
+      const std::lock_guard lock(mutex_);
+      if (progress_) {
+        v1::StageProgress& said = *event.mutable_progress();
+        said.set_received(progress_->received);
+        said.set_sent(progress_->sent);
+        said.set_waiting_ms(progress_->waiting_ms);
+        said.set_since_send_ms(progress_->since_send_ms);
+      }
       stream->Write(event);
     }
     return grpc::Status::OK;
@@ -101,7 +114,13 @@ class StandIn final : public v1::NodeControl::Service, public v1::Pipeline::Serv
   }
 
   std::unique_ptr<grpc::Server> server_;
-  std::mutex mutex_;  // guards results_
+  grpc::Status Connect(grpc::ServerContext*, const v1::ConnectRequest*,
+                       v1::ConnectReply*) override {
+    return grpc::Status::OK;
+  }
+
+  std::mutex mutex_;  // guards the next two
+  std::optional<StageProgress> progress_;
   grpc::ServerReaderWriter<v1::LinkMessage, v1::LinkMessage>* results_ = nullptr;
 };
 
@@ -179,6 +198,76 @@ TEST_F(RemotePipelineTest, StepsAfterALossAreRefusedOneByOne) {
   for (int i = 0; i < 1000 && sent.ok(); ++i) sent = pipeline_->Submit(Step{});
   EXPECT_FALSE(sent.ok());
   EXPECT_FALSE(pipeline_->Submit(Step{}).ok());
+}
+
+// Two stages whose nodes say what a test has them say.
+class TwoStagesTest : public ::testing::Test {
+ protected:
+  TwoStagesTest() {
+    PipelineOrder order;
+    order.epoch = StandIn::kEpoch;
+    order.plan.stages.resize(2);
+    order.plan.stages[1].device = 1;
+    order.codecs.resize(2);
+    std::vector<std::unique_ptr<NodeLink>> links;
+    for (const char* name : {"a", "b"}) {
+      const Address address{dir_.path() + "/" + name, "", 0};
+      nodes_.push_back(std::make_unique<StandIn>(address));
+      links.push_back(std::make_unique<NodeLink>(MeshNode{name, address, {}}, clock_));
+    }
+    pipeline_ = std::make_unique<RemotePipeline>(std::move(links), order, clock_,
+                                                 [this] { broken_.Add(); });
+    EXPECT_FALSE(pipeline_->Watch());
+    EXPECT_FALSE(pipeline_->Link());
+    pipeline_->Start(results_);
+  }
+  ~TwoStagesTest() override {
+    pipeline_.reset();
+    for (const auto& node : nodes_) node->Stop();
+  }
+
+  static StageProgress Sent(uint64_t steps) { return {steps, 0, steps, 0, 9000, 9000}; }
+  static StageProgress Received(uint64_t steps) { return {steps, 0, 0, 0, 9000, 0}; }
+  void WaitForHeartbeats(int more) {
+    for (const auto& node : nodes_) {
+      ASSERT_TRUE(node->heartbeats.WaitFor(node->heartbeats.value() + more));
+    }
+  }
+
+  TempDir dir_;
+  FakeClock clock_;
+  Count broken_;
+  Results results_;
+  std::vector<std::unique_ptr<StandIn>> nodes_;
+  std::unique_ptr<RemotePipeline> pipeline_;
+};
+
+TEST_F(TwoStagesTest, AStepThatDoesNotComeIsALostLink) {
+  nodes_[0]->Say(Sent(3));
+  nodes_[1]->Say(Received(3));
+  WaitForHeartbeats(3);
+  EXPECT_EQ(broken_.value(), 0);
+  nodes_[1]->Say(Received(2));
+  ASSERT_TRUE(broken_.WaitFor(1));
+  const std::optional<PipelineLoss> lost = pipeline_->Lost();
+  ASSERT_TRUE(lost);
+  EXPECT_EQ(lost->between, std::pair(0, 1));
+  EXPECT_EQ(lost->node, -1);
+  pipeline_->Cancel();
+  EXPECT_EQ(pipeline_->Lost()->between, std::pair(0, 1)) << "the end does not hide the cause";
+}
+
+TEST_F(TwoStagesTest, WhatWasSaidLongAgoCountsNoMore) {
+  nodes_[1]->Say(Received(2));
+  WaitForHeartbeats(2);
+  nodes_[1]->Say(std::nullopt);
+  WaitForHeartbeats(2);
+  clock_.AdvanceNs(kNsPerS);  // it may have got its step meanwhile
+  nodes_[0]->Say(Sent(3));
+  WaitForHeartbeats(4);
+  EXPECT_EQ(broken_.value(), 0);
+  nodes_[1]->Say(Received(2));
+  EXPECT_TRUE(broken_.WaitFor(1));
 }
 
 }  // namespace
