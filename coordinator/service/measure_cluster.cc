@@ -156,8 +156,7 @@ void ClusterMeasurement::ProbePair(size_t a, size_t b) {
 // Whether `from` can dial `to`.
 bool ClusterMeasurement::ProbeFrom(size_t from, size_t to) {
   ProbeTarget target = TargetOf(to);
-  const MeshNode& node = options_.nodes[to];
-  if (node.peer_address) target.address = *node.peer_address;
+  target.address = options_.nodes[to].address_for_peers();
   const Result<LinkMeasurement> link = links_[from]->ProbeLinkTo(target);
   if (!link.ok()) {
     Show(fmt::format("{} cannot dial {}: {}", links_[from]->label(), links_[to]->label(),

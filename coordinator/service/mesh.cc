@@ -294,8 +294,8 @@ void Mesh::NoteBroken(const PipelineLoss& loss) {
   if (!members_.knows(one) || !members_.knows(other)) return;
   BrokenLink& link = broken_links_[{one, other}];
   link.direct.Begin(clock_.NowNs());
-  if (loss.relayed || !CanRelay({one, other})) link.relayed.Begin(clock_.NowNs());
   const bool relays = CanRelay({one, other}) && !loss.relayed;
+  if (!relays) link.relayed.Begin(clock_.NowNs());
   spdlog::warn("nodes {} and {} do not reach each other{}: for {} s {}", nodes_.at(one).name,
                nodes_.at(other).name, loss.relayed ? ", nor by relay" : "",
                (relays ? link.direct : link.relayed).for_ns / kNsPerS,

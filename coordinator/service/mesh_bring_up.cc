@@ -150,8 +150,7 @@ void Mesh::Remember() {
       state.stages[i].device = static_cast<int32_t>(state.nodes.size());
     }
     // The socket of a node that dials in is gone after this process.
-    const Address& address = node.peer_address ? *node.peer_address : node.address;
-    state.nodes.push_back({node.name, address.ToString()});
+    state.nodes.push_back({node.name, node.address_for_peers().ToString()});
   }
   const Status written = WriteMeshState(options_.state_folder, state);
   if (!written.ok()) spdlog::warn("the plan is not remembered: {}", written.error().message);

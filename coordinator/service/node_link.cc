@@ -101,7 +101,7 @@ Result<NodeDescription> NodeLink::Describe(Patience patience) {
   if (!status.ok()) return Explain(status);
   NodeDescription description;
   description.name = node_.name;
-  description.dials_out = node_.peer_address && node_.peer_address->is_relay();
+  description.dials_out = node_.dials_out();
   description.isa = reply.isa();
   description.threads = reply.threads();
   description.memory_bytes = reply.memory_bytes();

@@ -40,6 +40,9 @@ struct MeshNode {
   Address address;                           // where the coordinator dials it
   Trust trust;                               // empty for a Unix socket
   std::optional<Address> peer_address = {};  // where other nodes dial it, if that differs
+
+  const Address& address_for_peers() const { return peer_address ? *peer_address : address; }
+  bool dials_out() const { return address_for_peers().is_relay(); }  // and is reached by a hub
 };
 
 struct NodeDescription {

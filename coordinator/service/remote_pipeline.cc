@@ -45,8 +45,7 @@ LinkTarget RemotePipeline::TargetOf(size_t stage) {
 
 LinkTarget RemotePipeline::PeerTargetOf(size_t stage) {
   LinkTarget target = TargetOf(stage);
-  const MeshNode& node = node_of(stage).node();
-  if (node.peer_address) target.address = *node.peer_address;
+  target.address = node_of(stage).node().address_for_peers();
   return target;
 }
 
@@ -208,9 +207,8 @@ std::vector<LinkOpener> RemotePipeline::WaysInto(size_t stage) const {
 
 // To a node that dials in there is no other way for the sender.
 bool RemotePipeline::GoesThroughHub(size_t stage, LinkOpener opener) const {
-  const std::optional<Address>& dialled = node_of(stage).node().peer_address;
   return opener == LinkOpener::kRelay ||
-         (opener == LinkOpener::kSender && dialled && dialled->is_relay());
+         (opener == LinkOpener::kSender && node_of(stage).node().dials_out());
 }
 
 Status RemotePipeline::OpenLink(size_t stage, LinkOpener opener) {

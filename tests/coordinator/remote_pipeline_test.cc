@@ -131,35 +131,44 @@ class Results final : public PipelineListener {
   Count count;
 };
 
-class RemotePipelineTest : public ::testing::Test {
+// A pipeline that is up, with a stage on each of the nodes of these names.
+class PipelineTest : public ::testing::Test {
  protected:
-  RemotePipelineTest() {
-    address_.unix_path = dir_.path() + "/n.sock";
-    node_ = std::make_unique<StandIn>(address_);
-    std::vector<std::unique_ptr<NodeLink>> links;
-    links.push_back(std::make_unique<NodeLink>(MeshNode{"desk", address_, {}}, clock_));
+  explicit PipelineTest(const std::vector<std::string>& names) {
     PipelineOrder order;
     order.epoch = StandIn::kEpoch;
-    order.plan.stages.resize(1);
-    order.codecs.resize(1);
+    order.plan.stages.resize(names.size());
+    order.codecs.resize(names.size());
+    std::vector<std::unique_ptr<NodeLink>> links;
+    for (size_t i = 0; i < names.size(); ++i) {
+      order.plan.stages[i].device = static_cast<int32_t>(i);
+      const Address address{dir_.path() + "/" + names[i], "", 0};
+      nodes_.push_back(std::make_unique<StandIn>(address));
+      links.push_back(std::make_unique<NodeLink>(MeshNode{names[i], address, {}}, clock_));
+    }
     pipeline_ = std::make_unique<RemotePipeline>(std::move(links), order, clock_,
                                                  [this] { broken_.Add(); });
     EXPECT_FALSE(pipeline_->Watch());
     EXPECT_FALSE(pipeline_->Link());
     pipeline_->Start(results_);
   }
-  ~RemotePipelineTest() override {
+  ~PipelineTest() override {
     pipeline_.reset();
-    node_->Stop();
+    for (const auto& node : nodes_) node->Stop();
   }
 
   TempDir dir_;
-  Address address_;
   FakeClock clock_;
   Count broken_;
   Results results_;
-  std::unique_ptr<StandIn> node_;
+  std::vector<std::unique_ptr<StandIn>> nodes_;
   std::unique_ptr<RemotePipeline> pipeline_;
+};
+
+class RemotePipelineTest : public PipelineTest {
+ protected:
+  RemotePipelineTest() : PipelineTest({"desk"}) {}
+  StandIn* const node_ = nodes_[0].get();
 };
 
 TEST_F(RemotePipelineTest, HeartbeatsSayThatANodeIsThere) {
@@ -201,30 +210,9 @@ TEST_F(RemotePipelineTest, StepsAfterALossAreRefusedOneByOne) {
 }
 
 // Two stages whose nodes say what a test has them say.
-class TwoStagesTest : public ::testing::Test {
+class TwoStagesTest : public PipelineTest {
  protected:
-  TwoStagesTest() {
-    PipelineOrder order;
-    order.epoch = StandIn::kEpoch;
-    order.plan.stages.resize(2);
-    order.plan.stages[1].device = 1;
-    order.codecs.resize(2);
-    std::vector<std::unique_ptr<NodeLink>> links;
-    for (const char* name : {"a", "b"}) {
-      const Address address{dir_.path() + "/" + name, "", 0};
-      nodes_.push_back(std::make_unique<StandIn>(address));
-      links.push_back(std::make_unique<NodeLink>(MeshNode{name, address, {}}, clock_));
-    }
-    pipeline_ = std::make_unique<RemotePipeline>(std::move(links), order, clock_,
-                                                 [this] { broken_.Add(); });
-    EXPECT_FALSE(pipeline_->Watch());
-    EXPECT_FALSE(pipeline_->Link());
-    pipeline_->Start(results_);
-  }
-  ~TwoStagesTest() override {
-    pipeline_.reset();
-    for (const auto& node : nodes_) node->Stop();
-  }
+  TwoStagesTest() : PipelineTest({"a", "b"}) {}
 
   static StageProgress Sent(uint64_t steps) { return {steps, 0, steps, 0, 9000, 9000}; }
   static StageProgress Received(uint64_t steps) { return {steps, 0, 0, 0, 9000, 0}; }
@@ -233,13 +221,6 @@ class TwoStagesTest : public ::testing::Test {
       ASSERT_TRUE(node->heartbeats.WaitFor(node->heartbeats.value() + more));
     }
   }
-
-  TempDir dir_;
-  FakeClock clock_;
-  Count broken_;
-  Results results_;
-  std::vector<std::unique_ptr<StandIn>> nodes_;
-  std::unique_ptr<RemotePipeline> pipeline_;
 };
 
 TEST_F(TwoStagesTest, AStepThatDoesNotComeIsALostLink) {
